@@ -1,0 +1,237 @@
+"""The switch: one frame comes in, a verdict comes out (IEEE 802.1Q-2018 clause 8.6, the forwarding process).
+
+    ingress stages → VLAN classification → learning → lookup → egress rule, per candidate port → egress stages
+
+It decides and counts; reading, sending and the time of day are the engine's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vswitch.core.fdb import DEFAULT_AGEING, DEFAULT_LIMIT, Fdb
+from vswitch.core.frame import ETHERNET_HEADER, Frame
+from vswitch.core.mac import ZERO, is_group
+from vswitch.core.offload import HEADER
+from vswitch.core.stage import Stage
+from vswitch.core.stats import UNICAST
+from vswitch.core.verdict import LOSSES, Egress, Reason, Verdict, drop
+from vswitch.core.vlan import DEFAULT_VID, classify, egress_edit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from vswitch.core.offload import Buffer
+    from vswitch.core.port import BridgePort, PortSettings
+
+_TAG = 4  # octets that a port's MTU leaves to a tag: is_skb_forwardable() in Linux net/core/dev.c
+
+
+class Switch:
+    """Ports, their rules and the filtering database of one learning domain.
+
+    generation: grows with every change that can alter a verdict; what was cached under an older one is void.
+    """
+
+    def __init__(
+        self,
+        stages: Iterable[Stage] = (),
+        *,
+        vlan_filtering: bool = False,
+        ageing: float = DEFAULT_AGEING,
+        limit: int = DEFAULT_LIMIT,
+    ) -> None:
+        """A switch without ports, whose frames pass `stages` in this order. ageing (seconds), limit: see `Fdb`."""
+        self.ports: dict[str, BridgePort] = {}
+        self.stages: tuple[Stage, ...] = tuple(stages)
+        self.vlan_filtering = vlan_filtering
+        self.generation = 0
+        self.fdb = Fdb(ageing=ageing, limit=limit, changed=self._changed)
+        self._members: dict[int, tuple[BridgePort, ...]] = {}
+        self._ingress: list[Callable[[Frame, float], Verdict | None]] = []
+        self._egress: list[Callable[[Frame, BridgePort, float], Frame | Reason | None]] = []
+        self._timed: list[Stage] = []
+        self._cacheable = True
+
+    # Ports
+
+    def add_port(self, port: BridgePort) -> None:
+        """Take a port in. Raises ValueError where the name is taken."""
+        if port.name in self.ports:
+            raise ValueError(f"there is a port {port.name} already")
+        self.ports[port.name] = port
+        self.ports_changed()
+
+    def remove_port(self, name: str) -> BridgePort:
+        """Let a port go, with every FDB entry of it. Raises KeyError where there is none of that name."""
+        port = self.ports.pop(name)
+        self.fdb.forget_port(port)
+        self.ports_changed()
+        return port
+
+    def configure_port(self, name: str, settings: PortSettings) -> None:
+        """Give a port new settings; what was learned in VLANs that it leaves is forgotten."""
+        port = self.ports[name]
+        left = port.settings.vlan.members - settings.vlan.members
+        port.settings = settings
+        if self.vlan_filtering:
+            for vid in left:
+                self.fdb.flush(port=port, vid=vid)
+        self.ports_changed()
+
+    def set_port_state(self, port: BridgePort, *, up: bool) -> None:
+        """A port came up or went down; what was learned on one that went down is forgotten."""
+        if port.up != up:
+            port.up = up
+            if not up:
+                self.fdb.flush(port=port)
+            self.ports_changed()
+
+    def set_vlan_filtering(self, on: bool) -> None:
+        """Turn VLAN filtering on or off; what was learned under the other rule is forgotten."""
+        if self.vlan_filtering != on:
+            self.vlan_filtering = on
+            self.fdb.flush()
+            self.ports_changed()
+
+    def ports_changed(self) -> None:
+        """Note that ports, their settings or their states are other than before."""
+        ports = tuple(self.ports.values())
+        for stage in self.stages:
+            stage.ports_changed(ports)
+        active = [stage for stage in self.stages if stage.active]
+        self._ingress = [hook for stage in active if (hook := getattr(stage, "ingress", None))]
+        self._egress = [hook for stage in active if (hook := getattr(stage, "egress", None))]
+        self._timed = [stage for stage in active if type(stage).next_deadline is not Stage.next_deadline]
+        self._cacheable = all(stage.cacheable for stage in active)
+        self._members.clear()
+        self._changed()
+
+    def members(self, vid: int) -> tuple[BridgePort, ...]:
+        """The ports, up or not, that a frame in this VLAN may leave by; every port where VLAN filtering is off."""
+        if vid not in self._members:
+            self._members[vid] = tuple(p for p in self.ports.values() if self._is_member(p, vid))
+        return self._members[vid]
+
+    # Frames
+
+    def receive_raw(self, raw: Buffer, port: BridgePort, now: float) -> Verdict:
+        """Decide of the octets (virtio-net header first) that came in by `port`, learn from them and count them."""
+        frame = Frame.parse(raw, port)
+        if isinstance(frame, Reason):
+            port.counters.receive.octets += max(0, len(raw) - HEADER)
+            port.counters.drop(frame)
+            return drop(frame)
+        return self.receive(frame, now)
+
+    def receive(self, frame: Frame, now: float) -> Verdict:
+        """Decide of a frame that came in, learn from it and count it."""
+        counters = frame.port.counters
+        counters.receive.count(frame.cast, frame.segments, frame.octets)
+        verdict = self._admit(frame, now)
+        if verdict is None:
+            self.fdb.learn(frame.vid, frame.source, frame.port, now)
+            verdict = self.forward(frame, self.fdb.lookup(frame.vid, frame.destination, now), now)
+        if verdict.reason is not None:
+            counters.drop(verdict.reason, frame.segments)
+        for port, reason in verdict.lost:
+            port.counters.drop(reason, frame.segments)
+        return verdict
+
+    def admit(self, frame: Frame) -> Reason | None:
+        """The rules that every switch has for what comes in; sets the frame's VLAN where it passes them."""
+        if not frame.port.up:
+            return Reason.PORT_DOWN
+        if is_group(frame.source) or frame.source == ZERO:
+            return Reason.SOURCE_INVALID
+        vid = classify(frame, frame.port.settings.vlan) if self.vlan_filtering else DEFAULT_VID
+        if vid is None:
+            return Reason.VLAN_FILTERED
+        frame.vid = vid
+        return None
+
+    def forward(self, frame: Frame, found: BridgePort | None, now: float) -> Verdict:
+        """Where an admitted frame goes whose destination is behind `found`; None: unknown, or a group."""
+        known = frame.cast == UNICAST and found is not None
+        candidates: Sequence[BridgePort] = (found,) if known and found is not None else self.members(frame.vid)
+        egress: list[Egress] = []
+        lost: list[tuple[BridgePort, Reason]] = []
+        kept: Reason | None = None
+        for port in candidates:
+            fate = self.fate(frame, port, now)
+            if isinstance(fate, Egress):
+                egress.append(fate)
+            elif fate in LOSSES:
+                lost.append((port, fate))
+            else:
+                kept = fate
+        reason = None if egress or lost else kept if known else Reason.NO_EGRESS
+        # An unknown address may be learned any moment, and that empties no cache.
+        cacheable = self._cacheable and (known or frame.cast != UNICAST)
+        return Verdict(reason, tuple(egress), tuple(lost), cacheable)
+
+    def fate(self, frame: Frame, port: BridgePort, now: float) -> Egress | Reason:
+        """How the frame leaves by one candidate port, or why it does not."""
+        reason = self.egress_rule(frame, port)
+        if reason is not None:
+            return reason
+        edit = egress_edit(frame, frame.vid, port.settings.vlan) if self.vlan_filtering else None
+        for hook in self._egress:
+            outcome = hook(frame, port, now)
+            if isinstance(outcome, Reason):
+                return outcome
+            frame = outcome or frame
+        return Egress(port, frame, edit)
+
+    def egress_rule(self, frame: Frame, port: BridgePort) -> Reason | None:
+        """The one predicate of every switch: may this frame leave there?"""
+        if port is frame.port:
+            return Reason.SAME_PORT
+        if not port.up:
+            return Reason.PORT_DOWN
+        if self.vlan_filtering and not self._is_member(port, frame.vid):
+            return Reason.VLAN_FILTERED
+        if frame.longest > port.mtu + ETHERNET_HEADER + _TAG:
+            return Reason.OVERSIZE
+        return None
+
+    # Time
+
+    def next_deadline(self) -> float | None:
+        """When `handle_timer` is wanted next, in seconds of the engine's clock; None: never."""
+        return _first(self.stage_deadline(), self.fdb.next_deadline())
+
+    def stage_deadline(self) -> float | None:
+        """When a stage wants it next: the part of `next_deadline` that a frame may bring forward."""
+        return _first(*(stage.next_deadline() for stage in self._timed))
+
+    def handle_timer(self, now: float) -> list[Egress]:
+        """Do what is due: stations not heard expire, stages do theirs. The frames that are to leave now."""
+        self.fdb.expire(now)
+        leaving: list[Egress] = []
+        for stage in self._timed:
+            deadline = stage.next_deadline()
+            if deadline is not None and deadline <= now:
+                leaving += stage.handle_timer(now)
+        return leaving
+
+    def _admit(self, frame: Frame, now: float) -> Verdict | None:
+        reason = self.admit(frame)
+        if reason is not None:
+            return drop(reason)
+        for hook in self._ingress:
+            verdict = hook(frame, now)
+            if verdict is not None:
+                return verdict
+        return None
+
+    def _is_member(self, port: BridgePort, vid: int) -> bool:
+        vlan = port.settings.vlan
+        return not self.vlan_filtering or vid in vlan.untagged or vid in vlan.tagged
+
+    def _changed(self) -> None:
+        self.generation += 1
+
+
+def _first(*deadlines: float | None) -> float | None:
+    return min((deadline for deadline in deadlines if deadline is not None), default=None)

@@ -1,0 +1,69 @@
+"""What the switch decides of one frame, and the words for why it drops one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from vswitch.core.frame import Frame, TagEdit
+    from vswitch.core.port import BridgePort
+
+
+class Reason(StrEnum):
+    """Why a frame is dropped. The names are stable: metrics, `explain` and captures use the same word."""
+
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str) -> Reason:
+        """A member is its name; what it means, in one sentence, comes along."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    RUNT = "runt", "The frame has fewer than 14 octets, so it has no whole Ethernet header."
+    OVERSIZE = "oversize", "The frame, or one segment of it, is longer than the MTU of the port it would leave by."
+    OFFLOAD_INVALID = "offload_invalid", "The virtio-net header contradicts the frame it stands before."
+    SOURCE_INVALID = "source_invalid", "The source is a group address or all zeros; no station can have it."
+    VLAN_FILTERED = "vlan_filtered", "The port is not a member of the frame's VLAN, or has none for untagged frames."
+    RESERVED_ADDRESS = "reserved_address", "The port's profile does not relay this 01:80:c2:00:00:0x address."
+    SAME_PORT = "same_port", "The destination is behind the port that the frame came from."
+    ISOLATED = "isolated", "Both ports are isolated, and isolated ports do not talk to each other."
+    PORT_DOWN = "port_down", "The port is down."
+    QUEUE_FULL = "queue_full", "The port's attachment takes frames more slowly than they come, and its queue is full."
+    IO_ERROR = "io_error", "The operating system refused the frame."
+    NO_EGRESS = "no_egress", "There is no other port that the frame may leave by."
+
+
+LOSSES = frozenset((Reason.OVERSIZE,))
+"""Reasons of the egress rule by which a frame that was meant for a port is lost there; the others are filtering."""
+
+
+class Egress(NamedTuple):
+    """One port that a frame leaves by: `frame` in the form that `edit` gives its tag (None keeps it)."""
+
+    port: BridgePort
+    frame: Frame
+    edit: TagEdit | None
+
+
+@dataclass(slots=True)
+class Verdict:
+    """The whole of a decision: dropped with a reason, or forwarded to each of `egress`.
+
+    `lost` names the ports that the frame was meant for and could not leave by, each with its reason: those are
+    drops of the egress port. `cacheable` says whether the next frame of the same flow, if it is no longer than this
+    one, would fare the same until a generation passes.
+    """
+
+    reason: Reason | None = None
+    egress: tuple[Egress, ...] = ()
+    lost: tuple[tuple[BridgePort, Reason], ...] = ()
+    cacheable: bool = True
+
+
+def drop(reason: Reason) -> Verdict:
+    """The verdict that drops a frame."""
+    return Verdict(reason)
