@@ -1,0 +1,253 @@
+"""`tap`: a TAP that the switch makes, or attaches to where it is there already. The guest has the interface."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from pydantic import Field
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from vswitch.core.offload import HEADER, Capability
+from vswitch.core.port import DEFAULT_MTU
+from vswitch.ports import netns, tun
+from vswitch.ports.base import BURST_OCTETS, Capabilities, Options, Port, PortError, PortState
+from vswitch.ports.links import Link
+from vswitch.units import Addresses, InterfacePattern, MacAddress, Rate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from ipaddress import IPv4Interface, IPv6Interface
+
+    from vswitch.core.offload import Buffer
+    from vswitch.ports.host import Host
+
+MOST_MTU: Final = 65521  # 65535 less an Ethernet header: MAX_MTU of Linux drivers/net/tun.c
+_IFA_F_NODAD: Final = 0x02  # usable at once: nobody else is on this link before the switch is
+
+
+class TapOptions(Options):
+    """A TAP by name, or by a pattern such as `vnet%d` for the first free one."""
+
+    tap: InterfacePattern = Field(description="the interface's name, or a pattern such as vnet%d")
+    netns: str | None = Field(None, min_length=1, description="the namespace it lives in; made if it is missing")
+    address: Addresses = Field((), description="addresses of the interface, with prefix length")
+    mtu: Annotated[int, Field(ge=68, le=MOST_MTU)] = Field(DEFAULT_MTU, description="octets of payload in a frame")
+    mac: MacAddress | None = Field(None, description="the guest's MAC address")
+    speed: Rate = Field(10_000_000_000, description="what the guest sees as the link's speed")
+    offload: bool = Field(True, description="whether superframes and partial checksums pass")
+
+    def device(self) -> object:
+        """The same name in the same namespace is the same device; a pattern never is."""
+        return None if "%" in self.tap else ("tap", self.netns, self.tap)
+
+
+class TapPort(Port):
+    """Reads and writes what the interface's own side sends and receives."""
+
+    kind = "tap"
+    options_type = TapOptions
+
+    options: TapOptions
+
+    def __init__(self, options: Options, host: Host) -> None:
+        """Not open yet."""
+        super().__init__(options, host)
+        self._fd = -1
+        self._index = 0
+        self._before: _Settings | None = None
+        self._moved = False
+
+    def open(self) -> None:
+        """Make the TAP in its namespace, or attach to the one of that name."""
+        name = self.options.netns
+        self.namespace = self.host.namespace(name) if name else netns.current()
+        try:
+            with netns.inside(self.namespace):
+                self._take(_exists(self.options.tap))
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the TAP: it goes with its descriptor, one that was there before gets its settings back."""
+        if self.namespace is None:
+            return
+        if self._before is not None and self.state is not PortState.NOT_PRESENT:
+            with suppress(PortError, NetlinkError, OSError), netns.inside(self.namespace), IPRoute() as ipr:
+                self._before.restore(ipr, self._index, self.options)
+        self.lose()
+        if self.options.netns:
+            self.host.release(self.options.netns)
+        if self._moved or not self.options.netns:
+            self.namespace.close()
+        self.namespace = None
+
+    def fileno(self) -> int:
+        """The TAP's descriptor."""
+        return self._fd
+
+    def receive_burst(self, buffers: Sequence[memoryview]) -> list[memoryview]:
+        """One read a frame: the kernel hands a TAP's frames out one at a time."""
+        filled: list[memoryview] = []
+        fd, readv, octets = self._fd, os.readv, 0
+        try:
+            for buffer in buffers:
+                length = readv(fd, (buffer,))
+                filled.append(buffer[:length])
+                octets += length
+                if octets > BURST_OCTETS:
+                    break
+        except BlockingIOError:
+            pass
+        except OSError:
+            if not filled:
+                raise
+        return filled
+
+    def send_burst(self, frames: Sequence[Buffer]) -> int:
+        """One write a frame."""
+        fd, write, sent = self._fd, os.write, 0
+        try:
+            for frame in frames:
+                write(fd, frame)
+                sent += 1
+        except BlockingIOError:
+            pass
+        except OSError:
+            if not sent:
+                raise
+        return sent
+
+    def change(self, options: Options) -> bool:
+        """MTU, addresses, MAC and speed change in place; another device, namespace or offload does not."""
+        if not isinstance(options, TapOptions) or self.namespace is None or self.state is PortState.NOT_PRESENT:
+            return False
+        same = {"tap", "netns", "offload"}
+        if options.model_dump(include=same) != self.options.model_dump(include=same):
+            return False
+        old, self.options = self.options, options
+        with netns.inside(self.namespace):
+            try:
+                self._configure(old)
+            except PortError:
+                self.options = old
+                self._configure(options)
+                raise
+        return True
+
+    def owns(self, link: Link) -> bool:
+        """By index: a guest may rename its interface."""
+        return link.index == self._index
+
+    def link_changed(self, link: Link) -> None:
+        """The guest may set its interface up and down, rename it and change its MTU."""
+        self.device = link.name
+        self.state = PortState.UP if link.up else PortState.DOWN
+        self.capabilities = Capabilities(self.capabilities.offload, link.mtu)
+
+    def locate(self) -> bool:
+        """The interface may have been moved to another namespace: its descriptor goes on working."""
+        try:
+            name = tun.interface(self._fd).name
+            namespace = netns.Namespace.of(tun.namespace_fd(self._fd), "where the interface was moved to")
+        except OSError:
+            return False
+        with netns.inside(namespace), IPRoute() as ipr:
+            self._index = socket.if_nametoindex(name)
+            self.link_changed(Link.of(ipr.get_links(self._index)[0]))
+        if self.namespace is not None and (self._moved or not self.options.netns):
+            self.namespace.close()
+        self.namespace, self._moved = namespace, True
+        return True
+
+    def lose(self) -> None:
+        """The device is gone; the namespace is still watched for its return."""
+        self.state = PortState.NOT_PRESENT
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def wants(self, link: Link) -> bool:
+        """A TAP of that name that somebody makes again."""
+        return link.kind == "tun" and link.name == self.device and not link.gone
+
+    def reopen(self) -> None:
+        """Attach to the device that came back, which from now on is somebody else's."""
+        if self.namespace is None or self.device is None:
+            raise PortError("the port is closed")
+        with netns.inside(self.namespace):
+            if _exists(self.device):
+                self._take(existing=True)
+
+    def _take(self, existing: bool) -> None:
+        """Attach inside the namespace, and set the interface up as the options say."""
+        self._fd, self.device = tun.attach(self.device if existing and self.device else self.options.tap)
+        tun.set_header_size(self._fd, HEADER)
+        offload = tun.set_offload(self._fd, Capability.ALL if self.options.offload else Capability.NONE)
+        self._index = socket.if_nametoindex(self.device)
+        self.capabilities = Capabilities(offload, self.options.mtu)
+        if existing:
+            with IPRoute() as ipr:
+                self._before = _Settings(ipr, self._index)
+        self._configure(None)
+
+    def _configure(self, old: TapOptions | None) -> None:
+        """Bring the interface from `old` options to those in force; called inside its namespace."""
+        options = self.options
+        try:
+            with IPRoute() as ipr:
+                attributes: dict[str, Any] = {"mtu": options.mtu, "state": "up"}
+                if options.mac:
+                    attributes["address"] = options.mac
+                ipr.link("set", index=self._index, **attributes)
+                for address in _missing(options.address, old.address if old else ()):
+                    flags = _IFA_F_NODAD if address.version == 6 else 0
+                    ipr.addr("replace", index=self._index, **_address(address), flags=flags)
+                for address in _missing(old.address if old else (), options.address):
+                    ipr.addr("del", index=self._index, **_address(address))
+        except NetlinkError as error:
+            raise PortError(f"cannot set the interface {self.device} up: {error.args[1]}") from error
+        with suppress(OSError):  # a kernel without settings for a TAP's speed reports its own
+            tun.set_speed(str(self.device), options.speed // 1_000_000)
+        self.capabilities = Capabilities(self.capabilities.offload, options.mtu)
+        self.state = PortState.UP
+
+
+class _Settings:
+    """How an interface was before the switch took it."""
+
+    def __init__(self, ipr: IPRoute, index: int) -> None:
+        """Ask the kernel."""
+        self._link = Link.of(ipr.get_links(index)[0])
+        self._addresses = {(row.get("address"), row["prefixlen"]) for row in ipr.get_addr(index=index)}
+
+    def restore(self, ipr: IPRoute, index: int, options: TapOptions) -> None:
+        """Put back what the switch changed."""
+        for address in options.address:
+            if (str(address.ip), address.network.prefixlen) not in self._addresses:
+                with suppress(NetlinkError):
+                    ipr.addr("del", index=index, **_address(address))
+        state = "up" if self._link.up else "down"
+        ipr.link("set", index=index, mtu=self._link.mtu, address=self._link.mac, state=state)
+
+
+def _exists(name: str) -> bool:
+    """Whether there is an interface of this name in this thread's namespace."""
+    try:
+        return socket.if_nametoindex(name) > 0
+    except OSError:
+        return False
+
+
+def _missing(
+    wanted: Sequence[IPv4Interface | IPv6Interface], there: Sequence[IPv4Interface | IPv6Interface]
+) -> Iterator[IPv4Interface | IPv6Interface]:
+    return (address for address in wanted if address not in there)
+
+
+def _address(address: IPv4Interface | IPv6Interface) -> dict[str, Any]:
+    return {"address": str(address.ip), "prefixlen": address.network.prefixlen}
