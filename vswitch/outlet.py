@@ -1,0 +1,108 @@
+"""What leaves by a port: a burst, and behind an attachment that says "not now" a queue of bounded length.
+
+One port's trouble is its own: a slow attachment fills its own queue, a refused frame is counted and done with.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from vswitch.core.offload import HEADER
+from vswitch.core.verdict import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vswitch.core.offload import Buffer
+    from vswitch.core.port import BridgePort
+    from vswitch.core.verdict import Egress
+    from vswitch.ports.base import Port
+
+QUEUE: Final = 512
+"""Frames that wait, at most, for an attachment that says "not now"."""
+
+GONE: Final = frozenset((errno.EBADFD, errno.EBADF, errno.ENODEV, errno.ENXIO))
+LINK_DOWN: Final = frozenset((errno.EIO, errno.ENETDOWN))
+
+
+class Outgoing(NamedTuple):
+    """One frame on its way out, and what it counts for."""
+
+    raw: Buffer
+    cast: int
+    segments: int
+    octets: int
+
+
+class Attached:
+    """A port of the switch with its attachment, and what waits to leave by it."""
+
+    def __init__(self, bridge: BridgePort, port: Port) -> None:
+        """Nothing waits yet."""
+        self.bridge = bridge
+        self.port = port
+        self.burst: list[Outgoing] = []
+        self.queue: deque[Outgoing] = deque()
+        self.reading = False
+
+    def put(self, egress: Egress) -> None:
+        """Add a frame to the burst that leaves next."""
+        frame = egress.frame
+        forms = frame.form(egress.edit, self.bridge.offload)
+        if len(forms) == 1:
+            self.burst.append(Outgoing(forms[0], frame.cast, *frame.wire(egress.edit, forms[0])))
+        else:
+            self.burst += [Outgoing(form, frame.cast, 1, len(form) - HEADER) for form in forms]
+
+    def flush(self) -> bool:
+        """Send the burst behind what waits already; whether anything still waits."""
+        burst, self.burst = self.burst, []
+        if self.queue:
+            self._enqueue(burst)
+            return True
+        sent = self._send(burst)
+        if sent < len(burst):
+            self._enqueue(burst[sent:])
+        return bool(self.queue)
+
+    def drain(self) -> bool:
+        """The attachment is writable again: send what waits; whether anything still does."""
+        sent = self._send(list(self.queue))
+        for _ in range(sent):
+            self.queue.popleft()
+        return bool(self.queue)
+
+    def discard(self) -> None:
+        """The attachment went away: what waits for it is lost."""
+        for outgoing in (*self.queue, *self.burst):
+            self.bridge.counters.drop(Reason.PORT_DOWN, outgoing.segments)
+        self.queue.clear()
+        self.burst.clear()
+
+    def _send(self, frames: list[Outgoing]) -> int:
+        """Send as many as the attachment takes now; a frame that it refuses is counted and done with."""
+        done = 0
+        while done < len(frames):
+            try:
+                taken = self.port.send_burst([frame.raw for frame in frames[done:]])
+            except OSError as error:
+                reason = Reason.PORT_DOWN if error.errno in GONE | LINK_DOWN else Reason.IO_ERROR
+                self.bridge.counters.drop(reason, frames[done].segments)
+                done += 1
+                continue
+            if taken == 0:
+                break
+            count = self.bridge.counters.transmit.count
+            for frame in frames[done : done + taken]:
+                count(frame.cast, frame.segments, frame.octets)
+            done += taken
+        return done
+
+    def _enqueue(self, frames: Iterable[Outgoing]) -> None:
+        for frame in frames:
+            if len(self.queue) < QUEUE:
+                self.queue.append(frame._replace(raw=bytes(frame.raw)))
+            else:
+                self.bridge.counters.drop(Reason.QUEUE_FULL, frame.segments)
