@@ -1,0 +1,434 @@
+"""The configuration of a switch: its schema, and every mistake of a file at once.
+
+A port's schema is put together from what the attachments and the stages say of their own options, so that a new one
+of either needs no line here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from vswitch.control import yaml
+from vswitch.control.place import control_socket
+from vswitch.core.fdb import DEFAULT_AGEING, DEFAULT_LIMIT
+from vswitch.core.port import PortSettings
+from vswitch.core.vlan import DEFAULT_VID, PortVlan
+from vswitch.ports import ANNOUNCED, ATTACHMENTS, Options
+from vswitch.stages import STAGES
+from vswitch.units import Duration, Listen, MacAddress, PortName, Vid, VlanSet, parse_port_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from vswitch.control.yaml import Document
+
+STAGE_OPTIONS = {stage.option.name: stage.option for stage in STAGES if stage.option}
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class VlanOptions(_Model):
+    """The VLANs of a port."""
+
+    access: Vid | None = Field(None, description="the one VLAN of a port whose guest knows nothing of VLANs")
+    trunk: VlanSet | None = Field(None, description="the VLANs that pass tagged")
+    native: Vid | None = Field(None, description="the VLAN of a trunk that passes untagged")
+
+    @property
+    def named(self) -> bool:
+        """Whether any VLAN is."""
+        return not (self.access is None and self.trunk is None and self.native is None)
+
+    def vlan(self) -> PortVlan:
+        """As the rules want it; a port that names no VLAN is access VLAN 1."""
+        if self.trunk is None and self.native is None:
+            return PortVlan.access(self.access or DEFAULT_VID)
+        return PortVlan.trunk(self.trunk or (), self.native)
+
+
+_stage_fields: Any = {
+    name: (option.type, Field(option.default, description=option.description)) for name, option in STAGE_OPTIONS.items()
+}
+BridgeOptions = create_model("BridgeOptions", __base__=VlanOptions, **_stage_fields)
+"""What any port may have, whatever it is attached to: VLANs, and the options of stages."""
+
+
+@dataclass(frozen=True)
+class PortConfig:
+    """A port: what it is attached to, and how it takes part in the switch."""
+
+    kind: str
+    options: Options
+    bridge: VlanOptions
+
+    def settings(self) -> PortSettings:
+        """As the rules want it."""
+        return PortSettings(self.bridge.vlan(), {name: getattr(self.bridge, name) for name in STAGE_OPTIONS})
+
+    def dump(self) -> dict[str, Any]:
+        """As a configuration would say it, defaults left out."""
+        return {
+            **self.options.model_dump(mode="json", exclude_defaults=True),
+            **self.bridge.model_dump(mode="json", exclude_defaults=True),
+        }
+
+
+class StaticEntry(_Model):
+    """A station that is tied to a port."""
+
+    mac: MacAddress
+    port: PortName
+    vlan: Vid = DEFAULT_VID
+
+
+class FdbConfig(_Model):
+    """The filtering database."""
+
+    limit: int = Field(DEFAULT_LIMIT, ge=1, le=10_000_000, description="stations, learned and static together")
+    static: tuple[StaticEntry, ...] = Field((), description="stations that are tied to a port")
+
+
+class MetricsConfig(_Model):
+    """The Prometheus exporter."""
+
+    listen: Listen = Field(description="address and port, such as 127.0.0.1:9475")
+
+
+class _Top(_Model):
+    """All but the ports."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$", description="the switch's name")
+    ageing: Duration = Field(DEFAULT_AGEING, ge=10, le=1_000_000, description="how long an unheard station is known")
+    vlan_filtering: bool | None = Field(None, description="whether VLANs count; left out: if any port names one")
+    fdb: FdbConfig = Field(default_factory=lambda: FdbConfig.model_validate({}))
+    metrics: MetricsConfig | None = None
+    control: str | None = Field(None, pattern=r"^/.*[^/]$", max_length=100, description="the control socket's path")
+
+
+@dataclass(frozen=True)
+class SwitchConfig:
+    """A whole configuration, known to be right."""
+
+    top: _Top
+    ports: Mapping[str, PortConfig]
+
+    @property
+    def name(self) -> str:
+        """The switch's name."""
+        return self.top.name
+
+    @property
+    def ageing(self) -> float:
+        """Seconds."""
+        return self.top.ageing
+
+    @property
+    def fdb(self) -> FdbConfig:
+        """The filtering database."""
+        return self.top.fdb
+
+    @property
+    def metrics(self) -> MetricsConfig | None:
+        """The exporter, if there is to be one."""
+        return self.top.metrics
+
+    @property
+    def vlan_aware(self) -> bool:
+        """Whether VLANs count: as said, or else if any port names one."""
+        if self.top.vlan_filtering is not None:
+            return self.top.vlan_filtering
+        return any(port.bridge.named for port in self.ports.values())
+
+    @property
+    def control_path(self) -> Path:
+        """Where the control socket is."""
+        return Path(self.top.control) if self.top.control else control_socket(self.name)
+
+    def dump(self) -> dict[str, Any]:
+        """As JSON that `validate` takes again."""
+        data = self.top.model_dump(mode="json", exclude_none=True)
+        data["ports"] = {name: port.dump() for name, port in self.ports.items()}
+        return data
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One mistake. Line and column are 0 where there is no file."""
+
+    line: int
+    column: int
+    key: str
+    message: str
+    file: str = ""
+
+    def text(self) -> str:
+        """`file:line: key: what is wrong`."""
+        where = f"{self.file}:{self.line}: " if self.file else ""
+        return f"{where}{self.key}: {self.message}" if self.key else f"{where}{self.message}"
+
+    def as_json(self) -> dict[str, Any]:
+        """For a script."""
+        return {"file": self.file, "line": self.line, "column": self.column, "key": self.key, "message": self.message}
+
+
+class ConfigError(Exception):
+    """All that is wrong with a configuration, in the order of its lines."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        """At least one."""
+        super().__init__("\n".join(problem.text() for problem in problems))
+        self.problems = problems
+
+    @classmethod
+    def of(cls, mistakes: list[yaml.Mistake], file: str) -> Self:
+        """Mistakes as problems; several in one place that say the same are one."""
+        problems = {
+            Problem(mark.line, mark.column, ".".join(map(str, path)), message, file) for mark, path, message in mistakes
+        }
+        return cls(sorted(problems))
+
+
+def read(path: Path) -> SwitchConfig:
+    """The configuration in a file. Raises ConfigError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError([Problem(0, 0, "", f"cannot read {path}: {reason}")]) from error
+    return load(text, str(path))
+
+
+def load(text: str, file: str = "") -> SwitchConfig:
+    """The configuration in a text. Raises ConfigError with every mistake, each with its line."""
+    return _build(yaml.load(text), file)
+
+
+def validate(data: object) -> SwitchConfig:
+    """The configuration in data that came as JSON. Raises ConfigError with every mistake."""
+    return _build(yaml.Document(data, {(): yaml.Mark(0, 0)}, []), "")
+
+
+def _build(document: Document, file: str) -> SwitchConfig:
+    mistakes = list(document.mistakes)
+    data = document.data
+
+    def wrong(path: yaml.Path, message: str) -> None:
+        mistakes.append(yaml.Mistake(document.mark(path), path, message))
+
+    if not isinstance(data, dict):
+        if not mistakes:
+            wrong((), "a configuration is a mapping with at least `name:` and `ports:`")
+        raise ConfigError.of(mistakes, file)
+    ports = _ports(data.get("ports"), wrong)
+    top = _model(_Top, {key: value for key, value in data.items() if key != "ports"}, (), wrong, known=["ports"])
+    for path, message in _cross_checks(data):
+        wrong(path, message)
+    if mistakes or top is None:
+        raise ConfigError.of(mistakes, file)
+    return SwitchConfig(top, ports)
+
+
+def _ports(data: object, wrong: Any) -> dict[str, PortConfig]:
+    if not isinstance(data, dict):
+        found = "nothing" if data is None else _described(data)
+        wrong(("ports",), f"found {found}, expected a mapping of port names to ports")
+        return {}
+    ports: dict[str, PortConfig] = {}
+    for name, options in data.items():
+        try:
+            parse_port_name(name)
+        except ValueError as error:
+            wrong(("ports", name), str(error))
+        port = _port(options, ("ports", name), wrong)
+        if port is not None:
+            ports[name] = port
+    return ports
+
+
+def _port(data: object, path: yaml.Path, wrong: Any) -> PortConfig | None:
+    """One port; None where something is wrong with it."""
+    if not isinstance(data, dict):
+        wrong(path, f"found {_described(data)}, expected a mapping such as {{tap: web0}}")
+        return None
+    kinds = [kind for kind in ATTACHMENTS if kind in data]
+    named = kinds + [kind for kind in ANNOUNCED if kind in data]
+    if len(named) != 1:
+        wrong(
+            path, f"a port has exactly one attachment ({', '.join(ATTACHMENTS)}); found {' and '.join(named) or 'none'}"
+        )
+    models = [ATTACHMENTS[kind].options_type for kind in kinds] or [port.options_type for port in ATTACHMENTS.values()]
+    own = {field for model in models for field in model.model_fields}
+    bridge_data = {key: value for key, value in data.items() if key not in own}
+    bridge = _model(BridgeOptions, bridge_data, path, wrong, known=sorted(own))
+    if data.get("access") is not None and (data.get("trunk") is not None or data.get("native") is not None):
+        wrong((*path, "access"), "a port is either access or trunk: leave out access, or trunk and native")
+    options = None
+    for kind in kinds:
+        model = ATTACHMENTS[kind].options_type
+        mine = {key: value for key, value in data.items() if key in model.model_fields}
+        options = _model(model, mine, path, wrong, known=[])
+    return PortConfig(kinds[0], options, bridge) if len(kinds) == 1 and options and bridge else None
+
+
+def _model(model: type[Any], data: dict[str, Any], path: yaml.Path, wrong: Any, known: list[str]) -> Any:
+    """An instance of a model; None, with every mistake told, where the data does not fit it."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        for fault in error.errors(include_url=False):
+            where = (*path, *(part for part in fault["loc"] if not _is_branch(part)))
+            wrong(
+                where, _sentence(fault, [*_siblings(model, fault["loc"]), *(known if len(fault["loc"]) == 1 else [])])
+            )
+        return None
+
+
+def _is_branch(part: object) -> bool:
+    """Whether pydantic, not the writer of the file, put this into the path (the branch of a union)."""
+    return isinstance(part, str) and part.startswith(("function-", "bool", "literal["))
+
+
+def _siblings(model: type[BaseModel], where: tuple[int | str, ...]) -> list[str]:
+    """The keys that the place has at which something is wrong."""
+    current: Any = model
+    for part in where[:-1]:
+        field = current.model_fields.get(part) if isinstance(part, str) else None
+        if field is not None:
+            current = next((arg for arg in (field.annotation, *getattr(field.annotation, "__args__", ()))
+                            if isinstance(arg, type) and issubclass(arg, BaseModel)), current)  # fmt: skip
+    return list(current.model_fields)
+
+
+def _sentence(fault: Any, known: list[str]) -> str:
+    """What was found and what was expected, for people."""
+    kind, context = fault["type"], fault.get("ctx", {})
+    found = _described(fault.get("input"))
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(str(fault["loc"][-1]), known, 1, 0.6)
+        return f"unknown key; did you mean {near[0]}?" if near else f"unknown key; the keys here are {', '.join(known)}"
+    if kind == "missing":
+        return "this key is missing"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind in ("greater_than_equal", "less_than_equal"):
+        bound = f"at least {context['ge']:g}" if "ge" in context else f"at most {context['le']:g}"
+        return f"found {found}, expected {bound}"
+    if kind == "literal_error":
+        return f"found {found}, expected {context['expected']}"
+    if kind == "string_pattern_mismatch":
+        return f"found {found}, expected {_PATTERNS.get(fault['loc'][-1], 'another form')}"
+    return f"found {found}, expected {_KINDS.get(kind, fault['msg'])}"
+
+
+_PATTERNS: dict[object, str] = {
+    "name": "a name of 1 to 32 letters, digits, _ and - after a letter or digit",
+    "control": "the absolute path of a socket",
+}
+_KINDS = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "string_type": "text",
+    "string_too_long": "something shorter",
+    "string_too_short": "something longer",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "dict_type": "a mapping",
+    "list_type": "a list",
+    "tuple_type": "a list",
+}
+
+
+def _described(value: object) -> str:
+    """A value as it is shown in a sentence: short, whatever it is."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _cross_checks(data: dict[str, Any]) -> Iterator[tuple[yaml.Path, str]]:
+    """What only the whole file shows. It works on raw data, so that it speaks though something else is wrong too."""
+    ports = data.get("ports")
+    ports = ports if isinstance(ports, dict) else {}
+    yield from _devices(ports)
+    yield from _same_value(ports, "mac")
+    fdb = data.get("fdb")
+    static = fdb.get("static") if isinstance(fdb, dict) else None
+    if isinstance(static, list):
+        yield from _static(static, ports)
+
+
+def _devices(ports: dict[str, Any]) -> Iterator[tuple[yaml.Path, str]]:
+    """The same device twice."""
+    seen: dict[object, str] = {}
+    for name, port in ports.items():
+        for kind in ATTACHMENTS if isinstance(port, dict) else ():
+            value = port.get(kind)
+            if not isinstance(value, (str, int)) or "%" in str(value):
+                continue
+            device = (kind, str(port.get("netns")) if kind != "fd" else "", str(value))
+            if device in seen:
+                yield ("ports", name, kind), f"{value} is the device of port {seen[device]} already"
+            seen.setdefault(device, name)
+
+
+def _same_value(ports: dict[str, Any], key: str) -> Iterator[tuple[yaml.Path, str]]:
+    seen: dict[str, str] = {}
+    for name, port in ports.items():
+        value = port.get(key) if isinstance(port, dict) else None
+        if isinstance(value, str):
+            same = value.lower().replace("-", ":")
+            if same in seen:
+                yield ("ports", name, key), f"{value} is the address of port {seen[same]} already"
+            seen.setdefault(same, name)
+
+
+def _static(static: list[Any], ports: dict[str, Any]) -> Iterator[tuple[yaml.Path, str]]:
+    """Entries of unknown ports, and two for one station."""
+    seen: set[tuple[str, str]] = set()
+    for index, entry in enumerate(static):
+        if not isinstance(entry, dict):
+            continue
+        path: yaml.Path = ("fdb", "static", index)
+        port, mac = entry.get("port"), entry.get("mac")
+        if isinstance(port, str) and port not in ports:
+            near = difflib.get_close_matches(port, map(str, ports), 1, 0.5)
+            yield (*path, "port"), f"there is no port {port}" + (f"; did you mean {near[0]}?" if near else "")
+        if isinstance(mac, str):
+            station = (mac.lower().replace("-", ":"), str(entry.get("vlan", DEFAULT_VID)))
+            if station in seen:
+                yield (*path, "mac"), f"{mac} has a static entry in VLAN {station[1]} already"
+            seen.add(station)
+
+
+def schemas(template: str = "#/$defs/{model}") -> dict[str, dict[str, Any]]:
+    """JSON Schemas of a whole configuration, of a port and of a static entry, by those names."""
+    ports: list[dict[str, Any]] = []
+    for kind, port in ATTACHMENTS.items():
+        model = create_model(f"{kind.capitalize()}Port", __base__=(port.options_type, BridgeOptions))
+        ports.append(model.model_json_schema(ref_template=template))
+    whole = _Top.model_json_schema(ref_template=template)
+    whole["title"] = "Configuration"
+    whole["properties"]["ports"] = {"type": "object", "additionalProperties": {"anyOf": ports}}
+    whole["required"] = ["name", "ports"]
+    return {
+        "Configuration": whole,
+        "Port": {"title": "Port", "anyOf": ports},
+        "StaticEntry": StaticEntry.model_json_schema(ref_template=template),
+    }

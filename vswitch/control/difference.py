@@ -1,0 +1,91 @@
+"""The difference between two configurations: what a running switch has to do to come from one to the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vswitch.control.config import PortConfig, SwitchConfig
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Ports by name.
+
+    attachment: ports whose attachment has other options.  settings: those that only take part in the switch
+    otherwise.  lines: everything, one line a change, for people.  refused: what a running switch cannot change.
+    """
+
+    added: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    attachment: list[str] = field(default_factory=list)
+    settings: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing changes."""
+        return not self.lines
+
+
+def compare(old: SwitchConfig, new: SwitchConfig) -> Difference:
+    """What has to change for `old` to become `new`."""
+    added = [name for name in new.ports if name not in old.ports]
+    removed = [name for name in old.ports if name not in new.ports]
+    both = [name for name in new.ports if name in old.ports]
+    attachment = [n for n in both if _attachment(old.ports[n]) != _attachment(new.ports[n])]
+    settings = [n for n in both if n not in attachment and old.ports[n].settings() != new.ports[n].settings()]
+    lines = [f"- port {name} ({_words(old.ports[name].dump())})" for name in removed]
+    lines += [f"+ port {name} ({_words(new.ports[name].dump())})" for name in added]
+    for name in attachment + settings:
+        lines += [f"~ port {name}: {change}" for change in _changes(old.ports[name].dump(), new.ports[name].dump())]
+    lines += _switch(old, new)
+    refused = []
+    if old.name != new.name:
+        refused.append(f"the name cannot change while the switch runs ({old.name} to {new.name}); stop and start it")
+    if old.control_path != new.control_path:
+        refused.append("the control socket cannot change while the switch runs; stop and start it")
+    return Difference(added, removed, attachment, settings, lines, refused)
+
+
+def _attachment(port: PortConfig) -> tuple[str, object]:
+    return port.kind, port.options
+
+
+def _switch(old: SwitchConfig, new: SwitchConfig) -> Iterator[str]:
+    """Changes of the switch as a whole."""
+    before: dict[str, Any] = {"ageing": old.ageing, "vlan_filtering": old.vlan_aware, "fdb.limit": old.fdb.limit}
+    after: dict[str, Any] = {"ageing": new.ageing, "vlan_filtering": new.vlan_aware, "fdb.limit": new.fdb.limit}
+    before["metrics"] = str(old.metrics.listen) if old.metrics else None
+    after["metrics"] = str(new.metrics.listen) if new.metrics else None
+    yield from (f"~ {change}" for change in _changes(before, after))
+    known = {(entry.vlan, entry.mac): entry.port for entry in old.fdb.static}
+    wanted = {(entry.vlan, entry.mac): entry.port for entry in new.fdb.static}
+    for vlan, mac in known:
+        if wanted.get((vlan, mac)) != known[vlan, mac]:
+            yield f"- static {mac} vlan {vlan} on {known[vlan, mac]}"
+    for vlan, mac in wanted:
+        if wanted[vlan, mac] != known.get((vlan, mac)):
+            yield f"+ static {mac} vlan {vlan} on {wanted[vlan, mac]}"
+
+
+def _changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+    for key in [*old, *(key for key in new if key not in old)]:
+        if old.get(key) != new.get(key):
+            yield f"{key} {_value(old.get(key))} → {_value(new.get(key))}"
+
+
+def _words(options: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {_value(value)}" for key, value in options.items())
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "default" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,191 @@
+"""What the API says and takes, as models: the source of the JSON, of the OpenAPI document and of the metrics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from vswitch.core.mac import format_mac
+
+if TYPE_CHECKING:
+    from vswitch.core.explain import Explanation
+    from vswitch.core.fdb import FdbRow
+    from vswitch.core.stats import Direction, PortCounters
+
+
+class Model(BaseModel):
+    """Unknown keys are mistakes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Traffic(Model):
+    """One direction of a port: bytes without FCS, frames as on the wire."""
+
+    bytes: int
+    unicast: int
+    multicast: int
+    broadcast: int
+
+    @classmethod
+    def of(cls, direction: Direction) -> Self:
+        """A copy of the counters."""
+        unicast, multicast, broadcast = direction.frames
+        return cls.model_construct(bytes=direction.octets, unicast=unicast, multicast=multicast, broadcast=broadcast)
+
+
+class PortRow(Model):
+    """One port, as `show ports --json` has it."""
+
+    port: str
+    attachment: str
+    device: str | None
+    state: Literal["up", "down", "not_present"]
+    mtu: int
+    vlan: dict[str, int | str | list[int | str]]
+    receive: Traffic
+    transmit: Traffic
+    dropped: dict[str, int]
+
+    @staticmethod
+    def counters(counters: PortCounters) -> dict[str, Any]:
+        """The part of a row that counts."""
+        return {
+            "receive": Traffic.of(counters.receive),
+            "transmit": Traffic.of(counters.transmit),
+            "dropped": {reason.value: count for reason, count in counters.dropped.items()},
+        }
+
+
+class FdbRowModel(Model):
+    """One station, as `show fdb --json` has it; age in seconds since it was last heard."""
+
+    mac: str
+    vlan: int
+    port: str
+    kind: Literal["static", "learned"]
+    age: float
+
+    @classmethod
+    def of(cls, row: FdbRow) -> Self:
+        """A copy of the entry."""
+        kind: Literal["static", "learned"] = "static" if row.static else "learned"
+        return cls.model_construct(
+            mac=format_mac(row.mac), vlan=row.vid, port=row.port.name, kind=kind, age=round(row.age, 1)
+        )
+
+
+class VlanRow(Model):
+    """One VLAN: the ports that are in it, by how frames leave them, and those whose untagged frames take it."""
+
+    vlan: int
+    tagged: list[str]
+    untagged: list[str]
+    pvid: list[str]
+
+
+class SwitchInfo(Model):
+    """The switch as a whole; times in seconds."""
+
+    name: str
+    version: str
+    fastpath: str
+    pid: int
+    uptime: float
+    vlan_filtering: bool
+    ageing: float
+    ports: int
+    fdb_entries: int
+    fdb_limit: int
+    fdb_moves: int
+    fdb_evictions: int
+
+
+class Snapshot(Model):
+    """All that metrics read, of one moment."""
+
+    switch: str
+    ports: list[PortRow]
+    fdb_entries: dict[int, int]
+    fdb_moves: int
+
+
+class FlushRequest(Model):
+    """What to forget: what was learned on a port, in a VLAN, both, or everywhere."""
+
+    port: str | None = None
+    vlan: int | None = Field(None, ge=1, le=4094)
+
+
+class Flushed(Model):
+    """How many entries were forgotten."""
+
+    flushed: int
+
+
+class ExplainRequest(Model):
+    """A frame as hexadecimal octets, Ethernet header first, that might come in by `port`."""
+
+    port: str
+    frame: str = Field(max_length=200_000, examples=["ffffffffffff525400a832d70806"])
+
+
+class StepModel(Model):
+    """One rule: what it saw, and the reason where it dropped the frame."""
+
+    rule: str
+    saw: str
+    reason: str | None
+
+
+class PortStepModel(Model):
+    """One port that the frame might leave by: the frames that leave there in hexadecimal, or the reason why not."""
+
+    port: str
+    saw: str
+    reason: str | None
+    frames: list[str]
+
+
+class ExplanationModel(Model):
+    """What would happen to a frame, rule by rule. `reason` is null where it would be forwarded."""
+
+    port: str
+    verdict: Literal["forwarded", "dropped"]
+    reason: str | None
+    meaning: str | None
+    vlan: int | None
+    steps: list[StepModel]
+    ports: list[PortStepModel]
+
+    @classmethod
+    def of(cls, port: str, explanation: Explanation) -> Self:
+        """An explanation in the words of the API."""
+        reason = explanation.reason
+        return cls(
+            port=port,
+            verdict="forwarded" if explanation.egress else "dropped",
+            reason=reason,
+            meaning=reason.meaning if reason else None,
+            vlan=explanation.vid,
+            steps=[StepModel(rule=step.rule, saw=step.saw, reason=step.reason) for step in explanation.steps],
+            ports=[
+                PortStepModel(port=step.port.name, saw=step.saw, reason=step.reason, frames=step.frames())
+                for step in explanation.ports
+            ],
+        )
+
+
+class Problem(Model):
+    """Why a call was refused: one sentence, and one for each mistake where there are several."""
+
+    error: str
+    problems: list[str] = []
+
+
+class DifferenceModel(Model):
+    """What changes, or would change, one line a change."""
+
+    changes: list[str]
+    applied: bool

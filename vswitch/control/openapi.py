@@ -1,0 +1,93 @@
+"""The OpenAPI 3.1 document of the API, made from its table of routes and its models."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from vswitch import __version__
+from vswitch.control import config
+from vswitch.control.models import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vswitch.control.api import Route
+
+_TEMPLATE = "#/components/schemas/{model}"
+_PARAMETERS = {
+    "port": {"type": "string", "description": "the name of a port"},
+    "vlan": {"type": "integer", "minimum": 1, "maximum": 4094},
+    "mac": {"type": "string", "examples": ["52:54:00:a8:32:d7"]},
+    "dry_run": {"type": "boolean", "description": "say what would change, and change nothing"},
+}
+
+
+def document(routes: Sequence[Route]) -> dict[str, Any]:
+    """The whole document, as JSON to be."""
+    schemas: dict[str, Any] = {}
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "vswitch", "version": __version__, "description": "The control API of a vswitch."},
+        "paths": paths,
+        "components": {"schemas": schemas},
+    }
+
+
+def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": _PARAMETERS[name]}
+        for name in re.findall(r"{(\w+)}", route.path)
+    ]
+    parameters += [
+        {"name": name, "in": "query", "required": False, "schema": _PARAMETERS[name]} for name in route.query
+    ]
+    answer: dict[str, Any] = {"description": "done"}
+    if route.answer is not None:
+        answer["content"] = _json(_schema(route.answer, schemas))
+    refused = {"description": "refused, and why", "content": _json(_schema(Problem, schemas))}
+    operation: dict[str, Any] = {
+        "operationId": re.sub(r"\W+", "_", f"{route.method.lower()}{route.path.removeprefix('/v1')}").strip("_"),
+        "summary": route.summary,
+        "parameters": parameters,
+        "responses": {str(route.status): answer, "4XX": refused},
+    }
+    if route.body is not None:
+        operation["requestBody"] = {"required": True, "content": _json(_body(route.body, schemas))}
+    return operation
+
+
+def _json(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
+
+
+def _schema(answer: Any, schemas: dict[str, Any]) -> dict[str, Any]:
+    """A schema whose definitions stand under `components`."""
+    schema = TypeAdapter(answer).json_schema(ref_template=_TEMPLATE, mode="serialization")
+    schemas.update(schema.pop("$defs", {}))
+    return _component(schema, schemas)
+
+
+def _body(body: Any, schemas: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(body, str):
+        schema = config.schemas(_TEMPLATE)[body]
+        schemas.update(schema.pop("$defs", {}))
+        schema.setdefault("title", body)
+        return _component(schema, schemas)
+    schema = TypeAdapter(body).json_schema(ref_template=_TEMPLATE)
+    schemas.update(schema.pop("$defs", {}))
+    return _component(schema, schemas)
+
+
+def _component(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    title = schema.get("title")
+    if title is None or "$ref" in schema:
+        return schema
+    name = str(title).replace(" ", "")
+    schemas[name] = schema
+    return {"$ref": _TEMPLATE.format(model=name)}

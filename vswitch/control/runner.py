@@ -1,0 +1,160 @@
+"""`vswitch run`: one switch in the foreground, from its file to its last breath.
+
+Beside its control socket a switch keeps a lock, held while it lives, and a ledger of the namespaces it made. After a
+kill -9 the next start of that name finds the lock free and the ledger full, and clears up before it begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from vswitch.control import config as configuration
+from vswitch.control.api import application
+from vswitch.control.config import ConfigError
+from vswitch.control.service import ConflictError, Service
+from vswitch.ports import PortError
+from vswitch.ports.host import Host
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+    from pathlib import Path
+    from typing import Any
+
+    from vswitch.control.config import SwitchConfig
+
+log = logging.getLogger("vswitch")
+
+
+class RunError(Exception):
+    """The switch cannot start: one sentence."""
+
+
+def run(path: Path) -> None:
+    """Run the switch of a configuration file until SIGTERM or SIGINT.
+
+    Raises ConfigError for mistakes in the file, RunError, PortError or ConflictError where it cannot start.
+    """
+    config = configuration.read(path)
+    with _place(config) as socket_path:
+        _loop_runner()(_main(path, config, socket_path))
+
+
+def _loop_runner() -> Callable[[Coroutine[Any, Any, None]], None]:
+    """uvloop's where it is there, plain asyncio's where not."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run
+    runner: Callable[[Coroutine[Any, Any, None]], None] = uvloop.run
+    return runner
+
+
+async def _main(path: Path, config: SwitchConfig, socket_path: Path) -> None:
+    host = Host(socket_path.with_suffix(".ledger"))
+    service = Service(config, host)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    try:
+        await service.start()
+    finally:
+        host.settle()
+    try:
+        api = await _serve(service, socket_path)
+        reloads: set[asyncio.Task[None]] = set()
+        loop.add_signal_handler(signal.SIGHUP, lambda: _spawn(reloads, _reload(service, path)))
+        _ready(config, socket_path)
+        await stopping.wait()
+        log.info("stopping")
+        await api.cleanup()
+    finally:
+        await service.stop()
+
+
+def _spawn(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.ensure_future(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+
+
+async def _serve(service: Service, path: Path) -> web.AppRunner:
+    """The API on a socket that its owner and group alone can reach."""
+    runner = web.AppRunner(application(service), access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    await runner.setup()
+    with socket.socket(socket.AF_UNIX) as listener:
+        mask = os.umask(0o117)
+        try:
+            listener.bind(str(path))
+        except OSError as error:
+            raise RunError(f"cannot make the control socket {path}: {error.strerror}") from error
+        finally:
+            os.umask(mask)
+        await web.SockSite(runner, listener.dup()).start()
+    return runner
+
+
+async def _reload(service: Service, path: Path) -> None:
+    """SIGHUP: bring the switch to its file as it is now, or leave it as it was."""
+    try:
+        new = await asyncio.to_thread(configuration.read, path)
+        difference = await service.become(new)
+        log.info("reread %s: %s", path, "; ".join(difference.changes) or "nothing changed")
+    except ConfigError as error:
+        log.error("%s is wrong and the switch stays as it is:\n%s", path, error)
+    except (PortError, ConflictError) as error:
+        log.error("%s cannot be applied and the switch stays as it is: %s", path, error)
+
+
+def _ready(config: SwitchConfig, path: Path) -> None:
+    """Say that the switch runs: to a person, and to systemd where that started it (sd_notify(3))."""
+    count = len(config.ports)
+    metrics = f", metrics on http://{config.metrics.listen}/metrics" if config.metrics else ""
+    log.info("%s runs with %d port%s, control on %s%s", config.name, count, "" if count == 1 else "s", path, metrics)
+    if (address := os.environ.get("NOTIFY_SOCKET")) is not None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, contextlib.suppress(OSError):
+            notify.sendto(b"READY=1", address.replace("@", "\0", 1) if address.startswith("@") else address)
+
+
+@contextlib.contextmanager
+def _place(config: SwitchConfig) -> Iterator[Path]:
+    """Where the switch's socket, lock and ledger stand; nothing of them, nor a directory made for them, is left."""
+    path = config.control_path
+    made = not path.parent.exists()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise RunError(f"cannot write to {path.parent}: {error.strerror}; name another `control:` socket") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise RunError(
+            f"a switch with control socket {path} runs already; stop it, or name this one otherwise"
+        ) from None
+    path.unlink(missing_ok=True)
+    try:
+        yield path
+    finally:
+        for left in (path, path.with_suffix(".lock")):
+            left.unlink(missing_ok=True)
+        os.close(lock)
+        if made:
+            with contextlib.suppress(OSError):
+                path.parent.rmdir()
+
+
+def log_to_stderr() -> None:
+    """One line an event; systemd adds the time, a terminal needs none."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")

@@ -1,0 +1,322 @@
+"""A running switch under control: its configuration, how it changes, and what it says of itself.
+
+Every change, from a file, a signal or the API, is the step from one whole configuration to another, done or undone
+as one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+from vswitch import __version__
+from vswitch.control import config as configuration
+from vswitch.control.difference import compare
+from vswitch.control.metrics import FASTPATH, Exporter
+from vswitch.control.models import DifferenceModel, ExplanationModel, FdbRowModel, PortRow, SwitchInfo, VlanRow
+from vswitch.control.models import Snapshot as MetricsSnapshot
+from vswitch.core.explain import explain
+from vswitch.core.mac import format_mac, parse_mac
+from vswitch.core.offload import PLAIN
+from vswitch.core.port import BridgePort
+from vswitch.core.switch import Switch
+from vswitch.core.vlan import MAX_VID
+from vswitch.engine import Engine
+from vswitch.ports import ATTACHMENTS, PortError
+from vswitch.stages import STAGES
+from vswitch.units import vlan_ranges
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vswitch.control.config import SwitchConfig
+    from vswitch.control.difference import Difference
+    from vswitch.core.vlan import PortVlan
+    from vswitch.ports.host import Host
+
+log = logging.getLogger(__name__)
+
+
+class NotFoundError(Exception):
+    """There is no such port or entry: one sentence that names it."""
+
+
+class ConflictError(Exception):
+    """The switch, as it is, does not permit this: one sentence."""
+
+
+class Service:
+    """One switch: `start`, then changes and questions, then `stop`."""
+
+    def __init__(self, config: SwitchConfig, host: Host) -> None:
+        """A switch that is to be as `config` says, on this host."""
+        self.config = config
+        self.switch = Switch(
+            (stage() for stage in STAGES),
+            vlan_filtering=config.vlan_aware,
+            ageing=config.ageing,
+            limit=config.fdb.limit,
+        )
+        self.engine = Engine(self.switch)
+        self._exporter = Exporter(self.snapshot)
+        self._host = host
+        self._changing = asyncio.Lock()
+        self._started = self.engine.clock()
+
+    async def start(self) -> None:
+        """Open every port and serve the metrics. Raises PortError or ConflictError, with nothing left behind."""
+        try:
+            for name in self.config.ports:
+                await self._attach(name, self.config)
+            self._tie(self.config)
+            await self._serve(self.config)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Give everything back."""
+        await self._exporter.close()
+        await self.engine.close()
+
+    # Changes
+
+    async def apply(self, data: dict[str, Any], *, dry_run: bool = False) -> DifferenceModel:
+        """Bring the switch to the configuration in `data`. Raises ConfigError, ConflictError or PortError, undone."""
+        return await self.become(configuration.validate(data), dry_run=dry_run)
+
+    async def become(self, new: SwitchConfig, *, dry_run: bool = False) -> DifferenceModel:
+        """Bring the switch to `new`; ports that stay the same notice nothing."""
+        async with self._changing:
+            difference = compare(self.config, new)
+            if difference.refused:
+                raise ConflictError(difference.refused[0])
+            if not dry_run and not difference.empty:
+                await self._change(difference, new)
+                log.info("configuration changed: %s", "; ".join(difference.lines))
+            return DifferenceModel(changes=difference.lines, applied=not dry_run)
+
+    async def add_port(self, name: str, options: dict[str, Any]) -> PortRow:
+        """Add a port with the options that a configuration file would give it."""
+        data = self.config.dump()
+        if name in data["ports"]:
+            raise ConflictError(f"there is a port {name} already; `vswitch port set {name}` changes it")
+        data["ports"][name] = options
+        await self.apply(data)
+        return self.port(name)
+
+    async def set_port(self, name: str, changes: dict[str, Any]) -> PortRow:
+        """Change options of a port; None takes one away."""
+        self._port(name)
+        data = self.config.dump()
+        merged = {**data["ports"][name], **changes}
+        data["ports"][name] = {key: value for key, value in merged.items() if value is not None}
+        await self.apply(data)
+        return self.port(name)
+
+    async def delete_port(self, name: str) -> None:
+        """Remove a port, its static entries too."""
+        self._port(name)
+        data = self.config.dump()
+        del data["ports"][name]
+        data["fdb"]["static"] = [entry for entry in data["fdb"]["static"] if entry["port"] != name]
+        await self.apply(data)
+
+    async def add_static(self, entry: dict[str, Any]) -> FdbRowModel:
+        """Tie a station to a port."""
+        data = self.config.dump()
+        data["fdb"]["static"].append(entry)
+        await self.apply(data)
+        added = self.config.fdb.static[-1]
+        return self.fdb(vlan=added.vlan, mac=added.mac)[0]
+
+    async def delete_entry(self, vlan: int, mac: str) -> None:
+        """Forget a station, static or learned."""
+        address = parse_mac(mac)
+        if not any(row.mac == address and row.vid == vlan for row in self.switch.fdb.rows(self.engine.clock())):
+            raise NotFoundError(f"{mac} is not known in VLAN {vlan}")
+        data = self.config.dump()
+        static = data["fdb"]["static"]
+        keep = [entry for entry in static if (entry["mac"], entry["vlan"]) != (format_mac(address), vlan)]
+        if len(keep) < len(static):
+            data["fdb"]["static"] = keep
+            await self.apply(data)
+        else:
+            self.switch.fdb.remove(vlan, address)
+
+    def flush(self, *, port: str | None, vlan: int | None) -> int:
+        """Forget what was learned on a port, in a VLAN, both, or everywhere; how many entries."""
+        return self.switch.fdb.flush(port=None if port is None else self._port(port), vid=vlan)
+
+    # Questions
+
+    def info(self) -> SwitchInfo:
+        """The switch as a whole."""
+        fdb = self.switch.fdb
+        return SwitchInfo(
+            name=self.config.name,
+            version=__version__,
+            fastpath=FASTPATH,
+            pid=os.getpid(),
+            uptime=round(self.engine.clock() - self._started, 3),
+            vlan_filtering=self.switch.vlan_filtering,
+            ageing=fdb.ageing,
+            ports=len(self.switch.ports),
+            fdb_entries=len(fdb),
+            fdb_limit=fdb.limit,
+            fdb_moves=fdb.moves,
+            fdb_evictions=fdb.evictions,
+        )
+
+    def ports(self) -> list[PortRow]:
+        """Every port with its counters."""
+        return [self.port(name) for name in self.switch.ports]
+
+    def port(self, name: str) -> PortRow:
+        """One port with its counters."""
+        bridge = self._port(name)
+        attachment = self.engine.attached[name].port
+        return PortRow.model_construct(
+            port=name,
+            attachment=attachment.kind,
+            device=attachment.device,
+            state=attachment.state.value,
+            mtu=bridge.mtu,
+            vlan=_vlan(bridge.settings.vlan),
+            **PortRow.counters(bridge.counters),
+        )
+
+    def fdb(self, *, port: str | None = None, vlan: int | None = None, mac: str | None = None) -> list[FdbRowModel]:
+        """Stations known, those of a port, a VLAN or an address if asked."""
+        bridge = None if port is None else self._port(port)
+        address = None if mac is None else parse_mac(mac)
+        return [
+            FdbRowModel.of(row)
+            for row in self.switch.fdb.rows(self.engine.clock())
+            if bridge in (None, row.port) and vlan in (None, row.vid) and address in (None, row.mac)
+        ]
+
+    def vlans(self) -> list[VlanRow]:
+        """VLANs and their ports; none while VLAN filtering is off."""
+        if not self.switch.vlan_filtering:
+            return []
+        vlans = {name: port.settings.vlan for name, port in self.switch.ports.items()}
+        return [
+            VlanRow(
+                vlan=vid,
+                tagged=[name for name, vlan in vlans.items() if vid in vlan.tagged],
+                untagged=[name for name, vlan in vlans.items() if vid in vlan.untagged],
+                pvid=[name for name, vlan in vlans.items() if vid == vlan.pvid],
+            )
+            for vid in range(1, MAX_VID + 1)
+            if any(vid in vlan.members for vlan in vlans.values())
+        ]
+
+    def explain(self, port: str, frame: str) -> ExplanationModel:
+        """What would happen to these octets (hexadecimal, Ethernet header first) on a port. Changes nothing."""
+        try:
+            octets = bytes.fromhex(frame.replace(":", " ").replace("-", " "))
+        except ValueError as error:
+            raise ValueError(f"the frame is not hexadecimal: {error}") from None
+        bridge = self._port(port)
+        return ExplanationModel.of(port, explain(self.switch, PLAIN + octets, bridge, self.engine.clock()))
+
+    def snapshot(self) -> MetricsSnapshot:
+        """What the metrics read."""
+        return MetricsSnapshot.model_construct(
+            switch=self.config.name,
+            ports=self.ports(),
+            fdb_entries=dict(self.switch.fdb.sizes),
+            fdb_moves=self.switch.fdb.moves,
+        )
+
+    # How a change is done
+
+    def _port(self, name: str) -> BridgePort:
+        try:
+            return self.switch.ports[name]
+        except KeyError:
+            raise NotFoundError(
+                f"there is no port {name}; the ports are {', '.join(self.switch.ports) or 'none'}"
+            ) from None
+
+    async def _attach(self, name: str, config: SwitchConfig) -> None:
+        port = config.ports[name]
+        attachment = ATTACHMENTS[port.kind](port.options, self._host)
+        try:
+            await self.engine.attach(BridgePort(name, port.settings()), attachment)
+        except PortError as error:
+            raise PortError(f"port {name}: {error}") from error
+
+    async def _change(self, difference: Difference, new: SwitchConfig) -> None:
+        """All steps of a difference; if one fails, those done are undone in reverse."""
+        async with AsyncExitStack() as undo:
+            for name in difference.removed:
+                await self.engine.detach(name)
+                undo.push_async_callback(self._attach, name, self.config)
+            for name in difference.attachment:
+                if await self.engine.change(name, new.ports[name].options):
+                    undo.push_async_callback(self.engine.change, name, self.config.ports[name].options)
+                else:
+                    await self._replace(name, new, undo)
+            for name in difference.added:
+                await self._attach(name, new)
+                undo.push_async_callback(self.engine.detach, name)
+            await self._serve(new)
+            undo.pop_all()
+        old, self.config = self.config, new
+        self._settle(old)
+
+    async def _replace(self, name: str, new: SwitchConfig, undo: AsyncExitStack) -> None:
+        await self.engine.detach(name)
+        undo.push_async_callback(self._attach, name, self.config)
+        await self._attach(name, new)
+        undo.push_async_callback(self.engine.detach, name)
+
+    def _settle(self, old: SwitchConfig) -> None:
+        """What cannot fail: settings of ports and of the switch."""
+        switch, config = self.switch, self.config
+        switch.set_vlan_filtering(config.vlan_aware)
+        for name, port in config.ports.items():
+            if switch.ports[name].settings != port.settings():
+                switch.configure_port(name, port.settings())
+        switch.fdb.ageing = config.ageing
+        switch.fdb.resize(config.fdb.limit)
+        for entry in _gone(old, config):
+            switch.fdb.remove(entry.vlan, parse_mac(entry.mac))
+        self._tie(config)
+
+    def _tie(self, config: SwitchConfig) -> None:
+        now = self.engine.clock()
+        for entry in config.fdb.static:
+            self.switch.fdb.add_static(entry.vlan, parse_mac(entry.mac), self.switch.ports[entry.port], now)
+
+    async def _serve(self, config: SwitchConfig) -> None:
+        """Serve the metrics where the configuration says."""
+        listen = config.metrics.listen if config.metrics else None
+        if listen == self._exporter.address:
+            return
+        exporter = Exporter(self.snapshot)
+        if listen is not None:
+            try:
+                await exporter.listen(listen)
+            except OSError as error:
+                raise ConflictError(f"metrics: cannot listen on {listen}: {error.strerror}") from error
+        await self._exporter.close()
+        self._exporter = exporter
+
+
+def _gone(old: SwitchConfig, new: SwitchConfig) -> Iterator[Any]:
+    stay = {(entry.vlan, entry.mac) for entry in new.fdb.static}
+    return (entry for entry in old.fdb.static if (entry.vlan, entry.mac) not in stay)
+
+
+def _vlan(vlan: PortVlan) -> dict[str, Any]:
+    """A port's VLANs in the words of the configuration."""
+    if not vlan.tagged and vlan.untagged == {vlan.pvid}:
+        return {"access": vlan.pvid}
+    trunk = {"trunk": vlan_ranges(vlan.tagged)}
+    return trunk if vlan.pvid is None else {**trunk, "native": vlan.pvid}
