@@ -1,0 +1,98 @@
+"""The API from a shell: HTTP on a Unix socket by the standard library, since a command has to answer at once."""
+
+from __future__ import annotations
+
+import json
+import socket
+from http.client import HTTPConnection, HTTPException
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from vswitch.control.place import control_socket, runtime_directory
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TIMEOUT = 30.0  # seconds
+
+
+class CallError(Exception):
+    """A call that did not come off: one sentence, and the exit status that goes with it."""
+
+    def __init__(self, sentence: str, status: int = 1, problems: list[str] | None = None) -> None:
+        """status: 1 where it failed, 2 where the call was wrong."""
+        super().__init__(sentence)
+        self.status = status
+        self.problems = problems or []
+
+
+class _UnixConnection(HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("vswitch", timeout=TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class Client:
+    """Calls to one running switch."""
+
+    def __init__(self, path: Path) -> None:
+        """path: its control socket."""
+        self.path = path
+
+    def call(self, method: str, path: str, body: object = None, **query: object) -> Any:
+        """What the switch answers, as JSON. Raises CallError."""
+        asked = {key: value for key, value in query.items() if value is not None}
+        target = quote(f"/v1/{path}") + (f"?{urlencode(asked)}" if asked else "")
+        connection = _UnixConnection(self.path)
+        try:
+            content = None if body is None else json.dumps(body)
+            connection.request(method, target, content, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            answer = response.read()
+        except PermissionError:
+            raise CallError(f"no permission for {self.path}: call as its owner, or as a member of its group") from None
+        except (FileNotFoundError, ConnectionRefusedError):
+            raise CallError(f"no switch answers on {self.path}; start one with `vswitch run FILE`") from None
+        except (OSError, HTTPException) as error:
+            raise CallError(f"the switch on {self.path} does not answer: {error}") from error
+        finally:
+            connection.close()
+        data: Any = json.loads(answer) if answer else None
+        if response.status >= 400:
+            status = 2 if response.status in (400, 404, 405, 422) else 1
+            raise CallError(data["error"], status, data.get("problems", []))
+        return data
+
+
+def running() -> list[Path]:
+    """The control sockets of this user's runtime directory behind which somebody listens."""
+    return [path for path in sorted(runtime_directory().glob("*.sock")) if _listens(path)]
+
+
+def find(name: str | None, control: Path | None) -> Client:
+    """The switch that is meant: the one named, or the only one that runs. Raises CallError."""
+    if control is not None:
+        return Client(control)
+    if name is not None:
+        return Client(control_socket(name))
+    sockets = running()
+    if not sockets:
+        raise CallError(f"no switch runs (looked in {runtime_directory()}); start one with `vswitch run FILE`")
+    if len(sockets) > 1:
+        names = ", ".join(path.stem for path in sockets)
+        raise CallError(f"several switches run ({names}); say which with --switch NAME", 2)
+    return Client(sockets[0])
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,107 @@
+"""Answers of the API as tables for people: colour on a terminal, none in a pipe."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+PIPE_WIDTH = 240  # nothing wraps where no terminal says how wide it is
+
+STATE_STYLE = {"up": "green", "down": "red", "not_present": "red", "forwarded": "bold green", "dropped": "bold red"}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where to print."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(file=stream, width=None if stream.isatty() else PIPE_WIDTH, highlight=False)
+
+
+def ports(rows: Sequence[dict[str, Any]]) -> Table:
+    """`show ports`."""
+    table = _table("PORT", "ATTACHMENT", "DEVICE", "STATE", "MTU", "VLAN", ">RX FRAMES", ">RX BYTES", ">TX FRAMES",
+                   ">TX BYTES", "DROPPED")  # fmt: skip
+    for row in rows:
+        cells = [row["port"], row["attachment"], row["device"] or "-", _state(row["state"]), str(row["mtu"])]
+        cells.append(vlan(row["vlan"]))
+        for direction in (row["receive"], row["transmit"]):
+            cells.append(f"{sum(direction[cast] for cast in ('unicast', 'multicast', 'broadcast')):,}")
+            cells.append(f"{direction['bytes']:,}")
+        cells.append(dropped(row["dropped"]))
+        table.add_row(*cells)
+    return table
+
+
+def fdb(rows: Sequence[dict[str, Any]]) -> Table:
+    """`show fdb`."""
+    table = _table("MAC", ">VLAN", "PORT", "KIND", ">AGE")
+    for row in rows:
+        age = "-" if row["kind"] == "static" else f"{row['age']:.1f} s"
+        table.add_row(row["mac"], str(row["vlan"]), row["port"], row["kind"], age)
+    return table
+
+
+def vlans(rows: Sequence[dict[str, Any]]) -> Table:
+    """`show vlans`."""
+    table = _table(">VLAN", "UNTAGGED", "TAGGED", "PVID OF")
+    for row in rows:
+        table.add_row(str(row["vlan"]), *(" ".join(row[key]) or "-" for key in ("untagged", "tagged", "pvid")))
+    return table
+
+
+def explanation(answer: dict[str, Any]) -> Table:
+    """`explain`: every rule, then every port, then the verdict."""
+    table = _table("RULE", "WHAT IT SAW", "DECISION")
+    for step in answer["steps"]:
+        table.add_row(step["rule"], step["saw"], _decision(step["reason"], "goes on"))
+    for port in answer["ports"]:
+        table.add_row(f"egress {port['port']}", port["saw"], _decision(port["reason"], "leaves"))
+    words = f"{answer['reason']}: {answer['meaning']}" if answer["reason"] else _destinations(answer)
+    table.add_row("verdict", words, _state(answer["verdict"]))
+    return table
+
+
+def vlan(settings: dict[str, Any]) -> str:
+    """A port's VLANs as `access 10` or `trunk 10,20-29 native 1`."""
+    return " ".join(
+        f"{key} {','.join(map(str, value)) if isinstance(value, list) else value}" for key, value in settings.items()
+    )
+
+
+def dropped(reasons: dict[str, int]) -> str:
+    """The reasons that were met: `vlan_filtered 3`."""
+    return ", ".join(f"{reason} {count:,}" for reason, count in reasons.items() if count) or "-"
+
+
+TABLES: dict[str, Callable[[Sequence[dict[str, Any]]], Table]] = {"ports": ports, "fdb": fdb, "vlans": vlans}
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        right = heading.startswith(">")
+        table.add_column(heading.removeprefix(">"), justify="right" if right else "left", overflow="fold")
+    return table
+
+
+def _state(word: str) -> Text:
+    return Text(word, STATE_STYLE.get(word, ""))
+
+
+def _decision(reason: str | None, otherwise: str) -> Text:
+    return Text(reason, "red") if reason else Text(otherwise, "green")
+
+
+def _destinations(answer: dict[str, Any]) -> str:
+    leaving = [
+        f"{port['port']} ({', '.join(f'{len(frame) // 2} octets' for frame in port['frames'])})"
+        for port in answer["ports"]
+        if port["frames"]
+    ]
+    return "leaves by " + ", ".join(leaving) if leaving else "lost at every port that it was meant for"
