@@ -50,7 +50,9 @@ def run(path: Path) -> None:
 
 
 def _loop_runner() -> Callable[[Coroutine[Any, Any, None]], None]:
-    """uvloop's where it is there, plain asyncio's where not."""
+    """uvloop's where it is there, plain asyncio's where not, or where VSWITCH_LOOP=asyncio asks for it."""
+    if os.environ.get("VSWITCH_LOOP") == "asyncio":
+        return asyncio.run
     try:
         import uvloop
     except ImportError:
