@@ -34,6 +34,9 @@ T = TypeVar("T")
 BURST: Final = 32
 """Frames that a port may bring in before the next one has its turn."""
 
+REVIVALS: Final = tuple(0.05 * 2**n for n in range(9))
+"""Seconds between the tries to take hold of a device that came back: for some 25 seconds, ever less often."""
+
 BUFFER: Final = 68 * 1024
 """Octets of a receive buffer: a superframe (64 KiB of IP), its headers, tags and virtio-net header, and to spare."""
 
@@ -75,8 +78,9 @@ class Engine:
         del self._by_port[attached.bridge]
         self._stop(attached)
         self.switch.remove_port(name)
+        namespace = attached.port.namespace
         await self._blocking(attached.port.close)
-        await self._unmonitor(attached.port.namespace)
+        self._unmonitor(namespace)
 
     async def change(self, name: str, options: Options) -> bool:
         """Give a port's attachment new options in place; False where it has to be made anew."""
@@ -197,12 +201,13 @@ class Engine:
     def _links_changed(self, namespace: Namespace) -> None:
         """Something happened to links of this namespace: tell the ports whose devices live there."""
         links, missed = self._monitors[namespace].read()
-        if missed:
-            log.warning("more happened to the links of %s than could be followed", namespace.name)
+        concerned = [attached for attached in self.attached.values() if attached.port.namespace == namespace]
         for link in links:
-            for attached in list(self.attached.values()):
-                if attached.port.namespace == namespace:
-                    self._link_changed(attached, link)
+            for attached in concerned:
+                self._link_changed(attached, link)
+        if missed:
+            for attached in concerned:
+                self._spawn(self._locate(attached))
 
     def _link_changed(self, attached: Attached, link: Link) -> None:
         port = attached.port
@@ -217,7 +222,7 @@ class Engine:
                 self._follow(attached)
 
     async def _locate(self, attached: Attached) -> None:
-        """The device left its namespace: for another one, or for good."""
+        """The device left its namespace, for another one or for good; or it is not known what became of it."""
         port = attached.port
         before = port.namespace
         if port.state is PortState.NOT_PRESENT:
@@ -225,21 +230,31 @@ class Engine:
         if not await self._blocking(port.locate):
             self._lose(attached)
             return
-        log.info("port %s moved to another namespace with its device", attached.bridge.name)
-        await self._monitor(port)
-        await self._unmonitor(before)
+        if port.namespace != before:
+            log.info("port %s moved to another namespace with its device", attached.bridge.name)
+            await self._monitor(port)
+            self._unmonitor(before)
         self._follow(attached)
 
     async def _revive(self, attached: Attached) -> None:
-        """The device is back."""
-        if attached.port.state is not PortState.NOT_PRESENT or self._by_port.get(attached.bridge) is not attached:
+        """The device is back. Whoever made it may hold it for a moment yet, and no event says when that ends."""
+        if attached.reviving:
             return
-        try:
-            await self._blocking(attached.port.reopen)
-        except PortError as error:
-            log.warning("port %s stays down: %s", attached.bridge.name, error)
-            return
-        self._follow(attached)
+        attached.reviving = True
+        refused: PortError | None = None
+        for pause in (0.0, *REVIVALS):
+            await asyncio.sleep(pause)
+            if attached.port.state is not PortState.NOT_PRESENT or self._by_port.get(attached.bridge) is not attached:
+                break
+            try:
+                await self._blocking(attached.port.reopen)
+            except PortError as error:
+                refused = error
+            else:
+                self._follow(attached)
+        else:
+            log.warning("port %s stays down: %s", attached.bridge.name, refused)
+        attached.reviving = False
 
     async def _monitor(self, port: Port) -> None:
         namespace = port.namespace
@@ -248,7 +263,7 @@ class Engine:
             self._monitors[namespace] = monitor
             asyncio.get_running_loop().add_reader(monitor.fileno(), self._links_changed, namespace)
 
-    async def _unmonitor(self, namespace: Namespace | None) -> None:
+    def _unmonitor(self, namespace: Namespace | None) -> None:
         if namespace is None or any(a.port.namespace == namespace for a in self.attached.values()):
             return
         monitor = self._monitors.pop(namespace, None)

@@ -46,6 +46,7 @@ class Attached:
         self.burst: list[Outgoing] = []
         self.queue: deque[Outgoing] = deque()
         self.reading = False
+        self.reviving = False
 
     def put(self, egress: Egress) -> None:
         """Add a frame to the burst that leaves next."""

@@ -10,6 +10,8 @@ import pytest
 from tests.running import Running, unique
 from vswitch.lab import rootless
 from vswitch.lab.guest import Guest
+from vswitch.ports import netns
+from vswitch.ports.host import Host
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,3 +80,23 @@ def three(lab: Lab) -> Callable[..., Running]:
         return lab.start({port: {"address": address} for port, address in addresses.items()}, **options)
 
     return start
+
+
+@pytest.fixture
+def fresh() -> Iterator[Callable[[], str]]:
+    """Names for namespaces that no other test has; what has such a name is removed after."""
+    given: list[str] = []
+
+    def name() -> str:
+        given.append(unique("v"))
+        return given[-1]
+
+    yield name
+    for used in given:
+        netns.remove(used)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    """A host with a ledger of its own."""
+    return Host(tmp_path / "switch.ledger")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.privileges import takes_root
 from vswitch.lab import rootless
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(
     print("connected")
 """
 
-pytestmark = pytest.mark.skipif(rootless.needed(), reason="becoming another user takes root")
+pytestmark = takes_root  # to become another user
 
 
 def test_a_user_makes_a_tap_and_sees_only_it_and_loopback() -> None:

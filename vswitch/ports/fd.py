@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
 
 from vswitch.core.offload import HEADER, PLAIN, Capability
 from vswitch.ports import netns, tun
@@ -58,9 +59,9 @@ class FdPort(Port):
         except OSError:
             self.lose()
             raise PortError(f"descriptor {fd} is {_kind_of(fd)}, not an open TAP; hand a TAP over") from None
-        if not interface.flags & tun.IFF_TAP or not interface.flags & tun.IFF_NO_PI:
+        if not interface.flags & tun.IFF_TAP:
             self.lose()
-            raise PortError(f"descriptor {fd} is not a TAP without packet information (IFF_TAP and IFF_NO_PI)")
+            raise PortError(f"descriptor {fd} is a TUN, which carries IP packets; hand a TAP over (IFF_TAP)")
         os.set_blocking(self._fd, False)
         self.device = interface.name
         offload = Capability.NONE
@@ -143,13 +144,27 @@ class FdPort(Port):
     def _find_link(self) -> None:
         """Where the interface is and how. A kernel that does not tell where leaves the port up for good."""
         self.state = PortState.UP
+        if self.namespace is not None:
+            self.namespace.close()
+            self.namespace = None
         with suppress(OSError):
             namespace = netns.Namespace.of(tun.namespace_fd(self._fd), f"of descriptor {self.options.fd}")
-            with netns.inside(namespace), IPRoute() as ipr:
-                link = Link.of(ipr.link("get", ifname=tun.interface(self._fd).name)[0])
+            try:
+                with netns.inside(namespace), IPRoute() as ipr:
+                    message = ipr.link("get", ifname=tun.interface(self._fd).name)[0]
+            except (PortError, NetlinkError):
+                namespace.close()
+                return
             self.namespace = namespace
-            self._index = link.index
-            self.link_changed(link)
+            self._index = message["index"]
+            self.link_changed(Link.of(message))
+            # TUNGETIFF cannot tell: its IFF_NOFILTER is the bit of IFF_NO_PI (linux/if_tun.h).
+            info = message.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA")
+            if info is not None and info.get_attr("IFLA_TUN_PI"):
+                self.close()
+                raise PortError(
+                    f"descriptor {self.options.fd} is a TAP with packet information; make it with IFF_NO_PI"
+                )
 
     def _read_parts(self, buffer: memoryview) -> tuple[Buffer, ...]:
         if self._size == 0:

@@ -1,22 +1,20 @@
 """What the ports of one switch share of the host: the namespaces it made, remembered on disk.
 
 The ledger is written before a namespace has its name. After a kill -9 the next start of the switch takes what it
-still needs of them over, guests and all, and removes the rest. A namespace whose inode is not the one written down is
-somebody else's, and is left alone.
+still needs of them over, guests and all, and removes the rest. A namespace whose cookie is not the one written down is
+somebody else's, and is left alone; so is all that a killed run made where the kernel (before 5.14) gives no cookies.
 """
 
 from __future__ import annotations
 
 import json
-import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vswitch.ports import netns
 from vswitch.ports.base import PortError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from vswitch.ports.netns import Namespace
 
 
@@ -41,9 +39,9 @@ class Host:
         if users > 1:
             self._held[name] = (namespace, users - 1)
             return
-        namespace.close()
         if name in self._made:
-            self._remove(name)
+            self._remove(name, namespace)
+        namespace.close()
 
     def settle(self) -> None:
         """Remove what a run that was killed left and nobody took over."""
@@ -53,14 +51,14 @@ class Host:
     def _find_or_make(self, name: str) -> Namespace:
         namespace = netns.find(name)
         if namespace is not None:
-            if self._made.get(name, namespace.inode) != namespace.inode:
+            if name in self._made and not self._is_made(name, namespace):
                 self._forget(name)
             return namespace
         if "/" in name or name.startswith("pid:"):
             raise PortError(f"there is no namespace {name}")
 
-        def announce(inode: int) -> None:
-            self._made[name] = inode
+        def announce(cookie: int) -> None:
+            self._made[name] = cookie
             self._write()
 
         try:
@@ -69,23 +67,33 @@ class Host:
             self._forget(name)
             raise
 
-    def _remove(self, name: str) -> None:
+    def _remove(self, name: str, held: Namespace | None = None) -> None:
+        """While a namespace is held open nobody else can get its inode number."""
         namespace = netns.find(name)
         if namespace is not None:
-            if namespace.inode == self._made[name]:
+            if namespace == held or self._is_made(name, namespace):
                 netns.remove(name)
             namespace.close()
         self._forget(name)
+
+    def _is_made(self, name: str, namespace: Namespace) -> bool:
+        """Whether it is the very one that was made under this name."""
+        try:
+            return self._made[name] == netns.cookie(namespace) != 0
+        except PortError:
+            return False
 
     def _forget(self, name: str) -> None:
         if self._made.pop(name, None) is not None:
             self._write()
 
     def _read(self) -> dict[str, int]:
-        """What an earlier run left: names and inodes that still go together."""
+        """What an earlier run of this boot left: names and cookies."""
         try:
-            left = json.loads(self._ledger.read_text())["namespaces"] if self._ledger else {}
-            return {str(name): int(inode) for name, inode in left.items() if _inode(str(name)) == inode}
+            left = json.loads(self._ledger.read_text()) if self._ledger else {}
+            if left.get("boot") != _boot():
+                return {}
+            return {str(name): int(cookie) for name, cookie in left["namespaces"].items()}
         except (OSError, ValueError, KeyError, AttributeError, TypeError):
             return {}
 
@@ -97,12 +105,10 @@ class Host:
             return
         draft = self._ledger.with_suffix(".draft")
         draft.touch(0o600)
-        draft.write_text(json.dumps({"namespaces": self._made}))
+        draft.write_text(json.dumps({"boot": _boot(), "namespaces": self._made}))
         draft.replace(self._ledger)
 
 
-def _inode(name: str) -> int | None:
-    try:
-        return os.stat(netns.path_of(name)).st_ino  # noqa: PTH116
-    except OSError:
-        return None
+def _boot() -> str:
+    """Cookies begin anew with every boot."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import socket
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 _IFF_UP = 1
 _READ = 1 << 16
+_GET_ALL = struct.pack("=IHHII16x", 32, 18, 0x301, 1, 0)  # RTM_GETLINK with NLM_F_REQUEST | NLM_F_DUMP: rtnetlink(7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +52,13 @@ class LinkMonitor:
     """Tells what becomes of the links of one namespace."""
 
     def __init__(self, namespace: Namespace) -> None:
-        """Listen from now on; it keeps the namespace alive."""
+        """Listen from now on, and be told first how every link is now; it keeps the namespace alive."""
         with inside(namespace):
             self._socket = socket.socket(
                 socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
             )
         self._socket.bind((0, RTMGRP_LINK))
+        self._socket.send(_GET_ALL)
         self._marshal = MarshalRtnl()
 
     def fileno(self) -> int:
@@ -74,7 +78,9 @@ class LinkMonitor:
                 octets = self._socket.recv(_READ)
             except BlockingIOError:
                 return links, missed
-            except OSError:  # ENOBUFS: more happened than the socket could hold
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:  # more happened than the socket could hold
+                    raise
                 missed = True
                 continue
             links += self._links(self._marshal.parse(octets))

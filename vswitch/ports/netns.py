@@ -7,6 +7,7 @@ import fcntl
 import os
 import socket
 import struct
+import sys
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 NAMED = Path("/run/netns")
 
 _CLONE_NEWNET = 0x40000000
+_NS_GET_NSTYPE = 0xB703  # linux/nsfs.h
+_SO_NETNS_COOKIE = 71  # asm-generic/socket.h, Linux 5.14
 _MS_BIND, _MS_REC, _MS_SHARED, _MNT_DETACH = 4096, 16384, 1 << 20, 2
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 
@@ -68,6 +71,13 @@ def find(name: str) -> Namespace | None:
         return None
     except OSError as error:
         raise PortError(f"cannot open the namespace {name} ({path}): {error.strerror}") from error
+    try:
+        fcntl.ioctl(fd, _NS_GET_NSTYPE)
+    except OSError:
+        os.close(fd)
+        if path.parent == NAMED:
+            return None  # a name that somebody died over before it meant anything
+        raise PortError(f"{path} is no namespace") from None
     return Namespace.of(fd, name)
 
 
@@ -75,6 +85,10 @@ def find(name: str) -> Namespace | None:
 def inside(namespace: Namespace) -> Iterator[None]:
     """Run a block of this thread in `namespace`. Raises PortError where that is not permitted."""
     home = current()
+    if home == namespace:  # to enter it takes CAP_SYS_ADMIN even then
+        home.close()
+        yield
+        return
     try:
         _enter(namespace.fd, namespace.name)
         try:
@@ -85,10 +99,19 @@ def inside(namespace: Namespace) -> Iterator[None]:
         home.close()
 
 
+def cookie(namespace: Namespace) -> int:
+    """The number that no other namespace gets until the next boot; 0 where the kernel has none. Raises PortError.
+
+    An inode number is no such thing: the next namespace made gets that of the last one that ended.
+    """
+    with inside(namespace):
+        return _cookie()
+
+
 def make(name: str, announce: Callable[[int], None]) -> Namespace:
     """Make a namespace, with its loopback up, and name it. Raises PortError.
 
-    announce: called with its inode number before it has its name, so that whoever dies in between left no trace.
+    announce: called with its cookie before it has its name, so that whoever dies in between left no trace.
     """
     path = NAMED / name
     result: list[Namespace | Exception] = []
@@ -98,8 +121,12 @@ def make(name: str, announce: Callable[[int], None]) -> Namespace:
             _call("unshare", _CLONE_NEWNET)
             _loopback_up()
             namespace = Namespace.of(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC), name)
-            announce(namespace.inode)
-            _name(path)
+            try:
+                announce(_cookie())
+                _name(path)
+            except BaseException:
+                namespace.close()
+                raise
             result.append(namespace)
         except OSError as error:
             result.append(error)
@@ -130,8 +157,12 @@ def _enter(fd: int, name: str) -> None:
 
 
 def _name(path: Path) -> None:
-    """Bind this thread's namespace to a file, as `ip netns add` does (iproute2 ip/ipnetns.c)."""
+    """Bind this thread's namespace to a file, as `ip netns add` does (iproute2 ip/ipnetns.c).
+
+    A file that is there is no namespace, or it would have been found; unlink(2) does not remove a mount.
+    """
     _shared_directory(path.parent)
+    path.unlink(missing_ok=True)
     path.touch(0o444, exist_ok=False)
     try:
         _call("mount", b"/proc/thread-self/ns/net", os.fsencode(path), b"none", _MS_BIND, None)
@@ -149,6 +180,14 @@ def _shared_directory(directory: Path) -> None:
     except OSError:
         _call("mount", where, where, b"none", _MS_BIND | _MS_REC, None)
         _call("mount", b"", where, b"none", _MS_SHARED | _MS_REC, None)
+
+
+def _cookie() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            return int.from_bytes(probe.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8), sys.byteorder)
+        except OSError:
+            return 0
 
 
 def _loopback_up() -> None:

@@ -7,7 +7,7 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vswitch.ports.host import Host
 
 MOST_MTU: Final = 65521  # 65535 less an Ethernet header: MAX_MTU of Linux drivers/net/tun.c
+_IPV6_MTU: Final = 1280
 _IFA_F_NODAD: Final = 0x02  # usable at once: nobody else is on this link before the switch is
 
 
@@ -39,6 +40,12 @@ class TapOptions(Options):
     mac: MacAddress | None = Field(None, description="the guest's MAC address")
     speed: Rate = Field(10_000_000_000, description="what the guest sees as the link's speed")
     offload: bool = Field(True, description="whether superframes and partial checksums pass")
+
+    @model_validator(mode="after")
+    def _mtu_suits_addresses(self) -> TapOptions:
+        if self.mtu < _IPV6_MTU and any(address.version == 6 for address in self.address):
+            raise ValueError(f"an IPv6 address needs an mtu of {_IPV6_MTU} or more, not {self.mtu} (RFC 8200 clause 5)")
+        return self
 
     def device(self) -> object:
         """The same name in the same namespace is the same device; a pattern never is."""
@@ -78,7 +85,7 @@ class TapPort(Port):
             return
         if self._before is not None and self.state is not PortState.NOT_PRESENT:
             with suppress(PortError, NetlinkError, OSError), netns.inside(self.namespace), IPRoute() as ipr:
-                self._before.restore(ipr, self._index, self.options)
+                self._before.restore(ipr, self._index, self.options, self._fd)
         self.lose()
         if self.options.netns:
             self.host.release(self.options.netns)
@@ -127,6 +134,8 @@ class TapPort(Port):
         if not isinstance(options, TapOptions) or self.namespace is None or self.state is PortState.NOT_PRESENT:
             return False
         same = {"tap", "netns", "offload"}
+        if self.options.mac and not options.mac:
+            return False
         if options.model_dump(include=same) != self.options.model_dump(include=same):
             return False
         old, self.options = self.options, options
@@ -181,7 +190,11 @@ class TapPort(Port):
             raise PortError("the port is closed")
         with netns.inside(self.namespace):
             if _exists(self.device):
-                self._take(existing=True)
+                try:
+                    self._take(existing=True)
+                except BaseException:
+                    self.lose()
+                    raise
 
     def _take(self, existing: bool) -> None:
         """Attach inside the namespace, and set the interface up as the options say."""
@@ -225,12 +238,14 @@ class _Settings:
         self._link = Link.of(ipr.get_links(index)[0])
         self._addresses = {(row.get("address"), row["prefixlen"]) for row in ipr.get_addr(index=index)}
 
-    def restore(self, ipr: IPRoute, index: int, options: TapOptions) -> None:
+    def restore(self, ipr: IPRoute, index: int, options: TapOptions, fd: int) -> None:
         """Put back what the switch changed."""
         for address in options.address:
             if (str(address.ip), address.network.prefixlen) not in self._addresses:
                 with suppress(NetlinkError):
                     ipr.addr("del", index=index, **_address(address))
+        # A holder without virtio-net headers could not tell a superframe from a frame.
+        tun.set_offload(fd, Capability.NONE)
         state = "up" if self._link.up else "down"
         ipr.link("set", index=index, mtu=self._link.mtu, address=self._link.mac, state=state)
 
