@@ -130,10 +130,9 @@ def lower(raw: Buffer, capability: Capability) -> list[Buffer]:
     asked = _parse(raw, spare=0)
     if asked is None or asked.needs in capability:
         return [raw]
-    frame = bytes(raw[HEADER:])
-    if asked.header_length:
-        return [PLAIN + each for each in segment.segments(frame, asked)]
-    return [PLAIN + segment.complete(frame, asked)]
+    if asked.segments > 1:
+        return [PLAIN + each for each in segment.segments(bytes(raw[HEADER:]), asked)]
+    return [PLAIN + segment.complete(bytes(raw[HEADER : HEADER + asked.octets]), asked)]
 
 
 def shift(raw: Buffer, octets: int) -> bytes:
@@ -168,19 +167,28 @@ def _parse(raw: Buffer, spare: int) -> Offload | None:
         raise OffloadError("the checksum lies outside the IP packet")
     if gso == GSO_NONE:
         return Offload(flags, gso, 0, start, offset, network, 0, Capability.CSUM, 1, length, length)
+    return _superframe(frame, (flags, gso, size, start, offset), network, ethertype)
+
+
+def _superframe(frame: memoryview, fields: tuple[int, int, int, int, int], network: int, ethertype: int) -> Offload:
+    """A superframe; `fields` are the first ones of Offload, `ethertype` is that of the header at `network`."""
+    _, gso, size, start, offset = fields
+    ecn = gso & GSO_ECN
     kind = _KINDS.get((gso & ~GSO_ECN, ethertype))
-    if kind is None or (gso & GSO_ECN and kind.protocol != _TCP):
+    if kind is None or (ecn and kind.protocol != _TCP):
         raise OffloadError(f"no superframe of type {gso:#x} has ethertype {ethertype:#06x}")
     if offset != kind.csum_offset:
         raise OffloadError("the checksum is not where the transport has it")
     headers, end = _headers(frame, network, ethertype, kind.protocol, start)
-    if not kind.least_size <= size < _GSO_BY_FRAGS or length - headers > size * kind.most_segments:
-        raise OffloadError(f"{length - headers} octets in segments of {size}")
+    behind = len(frame) - headers  # Linux counts all of it, padding too
+    if not kind.least_size <= size < _GSO_BY_FRAGS or behind > size * kind.most_segments:
+        raise OffloadError(f"{behind} octets in segments of {size}")
     payload = end - headers
     count = max(1, -(-payload // size))
-    needs = kind.needs | Capability.TSO_ECN if gso & GSO_ECN else kind.needs
-    octets, longest = payload + count * headers, headers + min(payload, size)
-    return Offload(flags, gso, size, start, offset, network, headers, needs, count, octets, longest)
+    needs = kind.needs | Capability.TSO_ECN if ecn else kind.needs
+    return Offload(
+        *fields, network, headers, needs, count, octets=payload + count * headers, longest=headers + min(payload, size)
+    )
 
 
 def _network(frame: memoryview, most: int) -> tuple[int, int]:
@@ -197,7 +205,8 @@ def _network(frame: memoryview, most: int) -> tuple[int, int]:
 def _headers(frame: memoryview, network: int, ethertype: int, protocol: int, start: int) -> tuple[int, int]:
     """Where the headers, and where the packet, of a superframe of this protocol end.
 
-    Its transport header is said to begin at `start`, of which so much is known that the least IPv4 header fits before.
+    Its transport header is said to begin at `start`, and what is known of that is that it leaves room for 20 octets of
+    IP: an IP header that ends before, or behind the frame, does not end there.
     """
     found, transport, end = (_ipv4 if ethertype == _IPV4 else _ipv6)(frame, network)
     if found != protocol or transport != start:
@@ -215,7 +224,7 @@ def _headers(frame: memoryview, network: int, ethertype: int, protocol: int, sta
 
 def _ipv4(frame: memoryview, at: int) -> tuple[int, int, int]:
     """Protocol, where the header ends, where the packet ends."""
-    if frame[at] >> 4 != 4 or frame[at] & 15 < 5:
+    if frame[at] >> 4 != 4:
         raise OffloadError("not an IPv4 header")
     if int.from_bytes(frame[at + 6 : at + 8]) & 0x3FFF:
         raise OffloadError("a superframe that is a fragment")
@@ -224,7 +233,7 @@ def _ipv4(frame: memoryview, at: int) -> tuple[int, int, int]:
 
 def _ipv6(frame: memoryview, at: int) -> tuple[int, int, int]:
     """Protocol, where the header and its extensions end, where the packet ends."""
-    if frame[at] >> 4 != 6 or at + 40 > len(frame):
+    if frame[at] >> 4 != 6:
         raise OffloadError("not an IPv6 header")
     protocol, end = frame[at + 6], at + 40
     for _ in range(_MOST_EXTENSIONS):

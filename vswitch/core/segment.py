@@ -26,7 +26,8 @@ _FIN_AND_PSH, _CWR = 0x09, 0x80
 def complete(frame: bytes, asked: Offload) -> bytes:
     """The frame with its checksum written: what lies in its place is the sum of the pseudo-header.
 
-    All to the end of the frame is summed, and a sum of zero is written as 0xFFFF whatever the protocol, as Linux does.
+    All to the end of the frame is summed, and a checksum of zero is written as 0xFFFF whatever the protocol. A
+    superframe of one segment is, to Linux, such a frame too.
     """
     at = asked.csum_start + asked.csum_offset
     checksum = -_sum(frame[asked.csum_start :]) % 0xFFFF or 0xFFFF
@@ -34,7 +35,7 @@ def complete(frame: bytes, asked: Offload) -> bytes:
 
 
 def segments(frame: bytes, asked: Offload) -> Iterator[bytes]:
-    """The frames that a superframe stands for, in order, checksums complete.
+    """The frames, more than one, that a superframe stands for, in order, checksums complete.
 
     The pseudo-header is taken from the sum that the sender left, less the old length and with the new one: after a
     source route or a routing header it has another destination than the IP header.

@@ -1,0 +1,219 @@
+"""Configurations: what they mean, and every mistake of one at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.running import vswitch
+from vswitch.control import config
+from vswitch.control.config import ConfigError
+from vswitch.core.vlan import PortVlan
+
+BROKEN = Path(__file__).parents[1] / "data" / "broken.yml"
+
+
+def load(text: str) -> config.SwitchConfig:
+    return config.load(text, "lab.yml")
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as error:
+        load(text)
+    return [problem.text() for problem in error.value.problems]
+
+
+def port(options: str, head: str = "") -> list[str]:
+    return problems(f"name: x\n{head}ports:\n  a: {options}\n")
+
+
+def test_every_mistake_of_a_file_is_named_with_its_line_at_once() -> None:
+    result = vswitch("check", str(BROKEN))
+    assert (result.returncode, result.stdout) == (2, "")
+    lines = [line.removeprefix(f"{BROKEN}:") for line in result.stderr.splitlines()]
+    assert [int(line.split(":")[0]) for line in lines] == [
+        3, 4, 6, 7, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 22, 23, 24, 25,
+    ]  # fmt: skip
+    assert lines[0] == "3: agein: unknown key; did you mean ageing?"
+    assert lines[3] == "7: ports.two: a port has exactly one attachment (tap, fd); found tap and qemu" or (
+        lines[4] == "7: ports.two: a port has exactly one attachment (tap, fd); found tap and qemu"
+    )
+    assert "Traceback" not in result.stderr
+
+
+def test_defaults_are_those_of_a_kernel_bridge() -> None:
+    found = load("name: x\nports: {a: {tap: a0}}")
+    assert (found.ageing, found.fdb.limit, found.vlan_aware, found.metrics) == (300.0, 16384, False, None)
+    assert found.ports["a"].settings().vlan == PortVlan.access(1)
+    assert found.ports["a"].settings().options == {"reserved": "bridge", "isolated": False}
+
+
+@pytest.mark.parametrize(
+    ("options", "vlan"),
+    [
+        ("access: 10", PortVlan.access(10)),
+        ("trunk: [10, 20-22]", PortVlan(None, frozenset((10, 20, 21, 22)), frozenset())),
+        ("trunk: [10, 20], native: 20", PortVlan(20, frozenset((10,)), frozenset((20,)))),
+        ("trunk: 10-11, native: 1", PortVlan(1, frozenset((10, 11)), frozenset((1,)))),
+    ],
+)
+def test_a_port_that_names_a_vlan_turns_filtering_on(options: str, vlan: PortVlan) -> None:
+    found = load(f"name: x\nports: {{a: {{tap: a0, {options}}}, b: {{tap: b0}}}}")
+    assert found.ports["a"].settings().vlan == vlan
+    assert found.ports["b"].settings().vlan == PortVlan.access(1)
+    assert found.vlan_aware
+    assert not load(f"name: x\nvlan_filtering: false\nports: {{a: {{tap: a0, {options}}}}}").vlan_aware
+
+
+def test_a_configuration_survives_the_way_through_the_api() -> None:
+    text = """
+name: lab0
+ageing: 5m
+vlan_filtering: true
+ports:
+  web: {tap: web0, netns: web, address: [10.0.0.1/24, "fd00::1/64"], mac: 52-54-00-A8-32-D7, mtu: 9000, speed: 1gbit}
+  db:  {tap: vnet%d, access: 10, isolated: true, reserved: wire, offload: off}
+  fd:  {fd: 27, trunk: [10, 20-29], native: 1}
+fdb: {limit: 5, static: [{mac: 52:54:00:11:22:33, port: db, vlan: 10}]}
+metrics: {listen: "[::1]:9475"}
+control: /run/x.sock
+"""
+    found = load(text)
+    assert config.validate(found.dump()) == found
+    assert found.fdb.static[0].mac == "52:54:00:11:22:33"
+    assert found.dump()["ports"]["web"]["mac"] == "52:54:00:a8:32:d7"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ("{tap: a0, acess: 1}", "did you mean access?"),
+        ("{fd: 3, netns: x}", "unknown key; the keys here are"),
+        ("{tap: 'a/b'}", "not an interface name"),
+        ("{tap: 'v%s'}", "neither an interface name nor a pattern"),
+        ("{tap: a0, access: 10-20}", "is not a VLAN from 1 to 4094"),
+        ("{tap: a0, trunk: [0]}", "VLAN 0 does not exist"),
+        ("{tap: a0, trunk: [x]}", "'x' is not a VLAN or a range"),
+        ("{tap: a0, trunk: [1, 2], native: 4095}", "VLAN 4095 does not exist"),
+        ("{tap: a0, access: 1, native: 2}", "either access or trunk"),
+        ("{tap: a0, mtu: 70000}", "expected at most 65521"),
+        ("{tap: a0, mtu: big}", "found 'big', expected a whole number"),
+        ("{tap: a0, mac: 52:54:00}", "is not a MAC address"),
+        ("{tap: a0, mac: '00:00:00:00:00:00'}", "all zeros"),
+        ("{tap: a0, address: 10.0.0.1/33}", "is not an address with prefix length"),
+        ("{tap: a0, address: ['fd00::1/64'], mtu: 1000}", "IPv6 address needs an mtu of 1280"),
+        ("{tap: a0, speed: fast}", "is not a rate"),
+        ("{tap: a0, offload: maybe}", "expected true or false"),
+        ("{tap: a0, isolated: 7}", "expected true or false"),
+        ("{tap: a0, reserved: all}", "expected 'bridge', 'provider' or 'wire'"),
+        ("{fd: -1}", "expected at least 0"),
+        ("{fd: x}", "expected a whole number"),
+        ("5", "found 5, expected a mapping"),
+    ],
+)
+def test_a_mistake_of_a_port_is_one_sentence(options: str, sentence: str) -> None:
+    found = port(options)
+    assert len(found) == 1
+    assert found[0].startswith("lab.yml:3: ports.a")
+    assert sentence in found[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "sentence"),
+    [
+        ("", 1, "a configuration is a mapping"),
+        ("- 1", 1, "a configuration is a mapping"),
+        ("name: x", 1, "ports: found nothing, expected a mapping"),
+        ("name: x\nports: []", 2, "ports: found a list, expected a mapping"),
+        ("ports: {}", 1, "name: this key is missing"),
+        ("name: a b\nports: {}", 1, "expected a name of 1 to 32 letters"),
+        ("name: x\nports: {}\nageing: 5s", 3, "expected at least 10"),
+        ("name: x\nports: {}\nageing: 300 parsecs", 3, "is not a duration"),
+        ("name: x\nports: {}\nfdb: 5", 3, "found 5, expected a mapping"),
+        ("name: x\nports: {}\nmetrics: {}", 3, "metrics.listen: this key is missing"),
+        ("name: x\nports: {}\nmetrics: {listen: here}", 3, "is not an address to listen on"),
+        ("name: x\nports: {}\nname: y", 3, "second time; the first is on line 1"),
+        ("name: x\nports: {a b: {tap: x}}", 2, "is no port name"),
+        ("name: [x\nports: {}", 2, "not YAML"),
+        ("name: x\n\tports: {}", 2, "not YAML"),
+        ("name: !!python/object/apply:os.system ['true']\nports: {}", 1, "found a list, expected text"),
+    ],
+)
+def test_a_mistake_of_a_file_has_its_line(text: str, where: int, sentence: str) -> None:
+    found = problems(text)
+    assert found[0].startswith(f"lab.yml:{where}: ")
+    assert sentence in found[0]
+
+
+def test_the_same_device_twice_is_found_in_spite_of_other_mistakes() -> None:
+    text = (
+        "name: x\nports:\n  a: {tap: t0, bad: 1}\n  b: {tap: t0}\n  c: {fd: 5}\n  d: {fd: 5}\n  e: {tap: t0, netns: n}"
+    )
+    assert [line for line in problems(text) if "already" in line] == [
+        "lab.yml:4: ports.b.tap: t0 is the device of port a already",
+        "lab.yml:6: ports.d.fd: 5 is the device of port c already",
+    ]
+
+
+def test_one_mac_address_twice_and_one_station_twice_are_found() -> None:
+    mac = "52:54:00:00:00:01"
+    text = f"name: x\nports:\n  a: {{tap: t0, mac: {mac}}}\n  b: {{tap: t1, mac: {mac}}}\n"
+    assert problems(text) == [f"lab.yml:4: ports.b.mac: {mac} is the address of port a already"]
+    static = f"fdb: {{static: [{{mac: {mac}, port: a}}, {{mac: {mac}, port: a}}]}}"
+    assert "has a static entry in VLAN 1 already" in problems(f"name: x\nports: {{a: {{tap: t0}}}}\n{static}")[0]
+
+
+def test_anchors_and_merges_work() -> None:
+    found = load("name: x\nports:\n  a: &base {tap: a0, mtu: 9000}\n  b: {<<: *base, tap: b0}\n")
+    assert [port.dump() for port in found.ports.values()] == [{"tap": "a0", "mtu": 9000}, {"tap": "b0", "mtu": 9000}]
+
+
+def test_a_bomb_of_aliases_is_refused() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    assert "too many values" in problems("\n".join(lines))[0]
+
+
+def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
+    binary = tmp_path / "binary.yml"
+    binary.write_bytes(b"\xff\xfe\x00")
+    for path, sentence in (
+        (tmp_path / "none.yml", "No such file"),
+        (tmp_path, "Is a directory"),
+        (binary, "not UTF-8"),
+    ):
+        with pytest.raises(ConfigError, match=sentence):
+            config.read(path)
+
+
+json_data = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4)
+    | st.dictionaries(
+        st.sampled_from(["name", "ports", "tap", "fd", "access", "trunk", "native", "fdb", "static", "mac", "port", "a",
+                         "metrics", "listen", "limit", "vlan", "address", "mtu", "netns", "isolated"]) | st.text(max_size=3),
+        inner, max_size=5),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@given(json_data)
+def test_any_data_is_a_configuration_or_a_list_of_mistakes(data: Any) -> None:
+    try:
+        found = config.validate(data)
+    except ConfigError as error:
+        found_wrong = error.problems
+    else:
+        found_wrong = []
+        assert config.validate(found.dump()) == found
+    assert all(problem.message for problem in found_wrong)
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_configuration_or_a_list_of_mistakes(text: str) -> None:
+    with pytest.raises(ConfigError):
+        load(text)
