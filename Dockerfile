@@ -1,6 +1,7 @@
 # A switch in a container.  docker build -t vswitch .
 #
-# As it stands it runs as an ordinary user, without any capability: enough where every port is a socket (QEMU, VDE).
+# As it stands it runs as an ordinary user, without any capability: enough for TAPs made for that user on the host
+# (ip tuntap add tap0 mode tap user 10001, and --network host).
 # To make TAPs and set links up, be root with NET_ADMIN and nothing else:
 #
 #   docker run --user root --cap-drop ALL --cap-add NET_ADMIN --device /dev/net/tun \

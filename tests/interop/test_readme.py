@@ -1,0 +1,59 @@
+"""Every command of the README and of the documents beside it does what it is there for."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.isolated import PREFIX
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(path.relative_to(ROOT) for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
+
+SHELL = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+WAIT = """
+for i in $(seq 300); do vswitch show ports >/dev/null 2>&1 && break; sleep 0.1; done
+"""
+
+
+def script(commands: list[str]) -> str:
+    """A shell script that runs every line in turn, a switch in the background, and stops at the first that fails."""
+    lines = ["set -eu", "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT"]
+    for command in commands:
+        lines.append(f"echo {command!r}" if "'" not in command else "true")
+        if command.startswith("vswitch run"):
+            lines += [f"{command} &", WAIT]
+        else:
+            lines.append(command)
+    return "\n".join(lines)
+
+
+def commands(page: Path) -> list[str]:
+    """What a reader is asked to type, without what follows `#`."""
+    blocks = SHELL.findall((ROOT / page).read_text())
+    typed = [re.sub(r"\s+# .*", "", line) for block in blocks for line in block.splitlines()]
+    return [line for line in typed if line and not line.startswith("#")]
+
+
+@pytest.mark.program("bash", "curl", "ip", "ping", "make")
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_commands_of_a_page(page: Path) -> None:
+    typed = commands(page)
+    targets = [line for line in typed if line.startswith("make ")]
+    for target in targets:  # the gate itself runs them
+        subprocess.run([*target.split(), "-n"], cwd=ROOT, check=True, capture_output=True)
+    rest = [line for line in typed if line not in targets and not line.startswith(("pip ", "docker "))]
+    path = f"export PATH={Path(sys.executable).parent}:$PATH\n"
+    result = subprocess.run(
+        [*PREFIX, "bash", "-c", path + script(rest)], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert result.returncode == 0, f"{result.stdout[-3000:]}\n{result.stderr[-3000:]}"
+
+
+def test_the_readme_has_commands() -> None:
+    assert len(commands(Path("README.md"))) > 5
