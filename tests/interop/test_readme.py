@@ -12,9 +12,12 @@ import pytest
 from tests.isolated import PREFIX
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted(path.relative_to(ROOT) for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
-
 SHELL = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PAGES = sorted(
+    path.relative_to(ROOT)
+    for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+    if SHELL.search(path.read_text())
+)
 
 WAIT = """
 for i in $(seq 300); do vswitch show ports >/dev/null 2>&1 && break; sleep 0.1; done
