@@ -209,13 +209,11 @@ def resolves(document: Any, ref: str) -> bool:
 def test_the_api_refuses_with_a_sentence(running: Running, method: str, path: str, body: bytes, status: int) -> None:
     with closing(socket.socket(socket.AF_UNIX)) as raw:
         raw.connect(str(running.control))
-        raw.sendall(
-            f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
-        )
-        raw.sendall(body)
+        head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        raw.sendall(head.encode() + body)
         answer = b"".join(iter(lambda: raw.recv(65536), b""))
-    head, _, content = answer.partition(b"\r\n\r\n")
-    assert int(head.split()[1]) == status
+    status_line, _, content = answer.partition(b"\r\n\r\n")
+    assert int(status_line.split()[1]) == status
     assert json.loads(content)["error"]
     assert running.client.call("GET", "switch")["ports"] == 3
 

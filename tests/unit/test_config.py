@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -14,10 +14,13 @@ from vswitch.control import config
 from vswitch.control.config import ConfigError
 from vswitch.core.vlan import PortVlan
 
+if TYPE_CHECKING:
+    from vswitch.control.schema import SwitchConfig
+
 BROKEN = Path(__file__).parents[1] / "data" / "broken.yml"
 
 
-def load(text: str) -> config.SwitchConfig:
+def load(text: str) -> SwitchConfig:
     return config.load(text, "lab.yml")
 
 

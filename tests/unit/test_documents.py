@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from vswitch.control.config import STAGE_OPTIONS, VlanOptions
+from vswitch.control.schema import STAGE_OPTIONS, VlanOptions
 from vswitch.core.verdict import Reason
 from vswitch.ports import ATTACHMENTS
 

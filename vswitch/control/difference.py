@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vswitch.control.config import PortConfig, SwitchConfig
+    from vswitch.control.schema import PortConfig, SwitchConfig
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from vswitch import __version__
-from vswitch.control import config
+from vswitch.control import schema as configuration
 from vswitch.control.models import Problem
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _schema(answer: Any, schemas: dict[str, Any]) -> dict[str, Any]:
 
 def _body(body: Any, schemas: dict[str, Any]) -> dict[str, Any]:
     if isinstance(body, str):
-        schema = config.schemas(_TEMPLATE)[body]
+        schema = configuration.schemas(_TEMPLATE)[body]
         schemas.update(schema.pop("$defs", {}))
         schema.setdefault("title", body)
         return _component(schema, schemas)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from vswitch.control.config import SwitchConfig
+    from vswitch.control.schema import SwitchConfig
 
 log = logging.getLogger("vswitch")
 

@@ -32,8 +32,8 @@ from vswitch.units import vlan_ranges
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vswitch.control.config import SwitchConfig
     from vswitch.control.difference import Difference
+    from vswitch.control.schema import SwitchConfig
     from vswitch.core.vlan import PortVlan
     from vswitch.ports.host import Host
 

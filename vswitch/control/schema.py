@@ -1,0 +1,171 @@
+"""What a configuration is: models, and the JSON Schema made of them.
+
+A port's schema is put together from what the attachments and the stages say of their own options, so that a new one
+of either needs no line here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from vswitch.control.place import control_socket
+from vswitch.core.fdb import DEFAULT_AGEING, DEFAULT_LIMIT
+from vswitch.core.port import PortSettings
+from vswitch.core.vlan import DEFAULT_VID, PortVlan
+from vswitch.ports import ATTACHMENTS, Options
+from vswitch.stages import STAGES
+from vswitch.units import Duration, Listen, MacAddress, PortName, Vid, VlanSet
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+STAGE_OPTIONS = {stage.option.name: stage.option for stage in STAGES if stage.option}
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class VlanOptions(_Model):
+    """The VLANs of a port."""
+
+    access: Vid | None = Field(None, description="the one VLAN of a port whose guest knows nothing of VLANs")
+    trunk: VlanSet | None = Field(None, description="the VLANs that pass tagged")
+    native: Vid | None = Field(None, description="the VLAN of a trunk that passes untagged")
+
+    @property
+    def named(self) -> bool:
+        """Whether any VLAN is."""
+        return not (self.access is None and self.trunk is None and self.native is None)
+
+    def vlan(self) -> PortVlan:
+        """As the rules want it; a port that names no VLAN is access VLAN 1."""
+        if self.trunk is None and self.native is None:
+            return PortVlan.access(self.access or DEFAULT_VID)
+        return PortVlan.trunk(self.trunk or (), self.native)
+
+
+_stage_fields: Any = {
+    name: (option.type, Field(option.default, description=option.description)) for name, option in STAGE_OPTIONS.items()
+}
+BridgeOptions = create_model("BridgeOptions", __base__=VlanOptions, **_stage_fields)
+"""What any port may have, whatever it is attached to: VLANs, and the options of stages."""
+
+
+@dataclass(frozen=True)
+class PortConfig:
+    """A port: what it is attached to, and how it takes part in the switch."""
+
+    kind: str
+    options: Options
+    bridge: VlanOptions
+
+    def settings(self) -> PortSettings:
+        """As the rules want it."""
+        return PortSettings(self.bridge.vlan(), {name: getattr(self.bridge, name) for name in STAGE_OPTIONS})
+
+    def dump(self) -> dict[str, Any]:
+        """As a configuration would say it, defaults left out."""
+        return {
+            **self.options.model_dump(mode="json", exclude_defaults=True),
+            **self.bridge.model_dump(mode="json", exclude_defaults=True),
+        }
+
+
+class StaticEntry(_Model):
+    """A station that is tied to a port."""
+
+    mac: MacAddress
+    port: PortName
+    vlan: Vid = DEFAULT_VID
+
+
+class FdbConfig(_Model):
+    """The filtering database."""
+
+    limit: int = Field(DEFAULT_LIMIT, ge=1, le=10_000_000, description="stations, learned and static together")
+    static: tuple[StaticEntry, ...] = Field((), description="stations that are tied to a port")
+
+
+class MetricsConfig(_Model):
+    """The Prometheus exporter."""
+
+    listen: Listen = Field(description="address and port, such as 127.0.0.1:9475")
+
+
+class TopLevel(_Model):
+    """All but the ports."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$", description="the switch's name")
+    ageing: Duration = Field(DEFAULT_AGEING, ge=10, le=1_000_000, description="how long an unheard station is known")
+    vlan_filtering: bool | None = Field(None, description="whether VLANs count; left out: if any port names one")
+    fdb: FdbConfig = Field(default_factory=lambda: FdbConfig.model_validate({}))
+    metrics: MetricsConfig | None = None
+    control: str | None = Field(None, pattern=r"^/.*[^/]$", max_length=100, description="the control socket's path")
+
+
+@dataclass(frozen=True)
+class SwitchConfig:
+    """A whole configuration, known to be right."""
+
+    top: TopLevel
+    ports: Mapping[str, PortConfig]
+
+    @property
+    def name(self) -> str:
+        """The switch's name."""
+        return self.top.name
+
+    @property
+    def ageing(self) -> float:
+        """Seconds."""
+        return self.top.ageing
+
+    @property
+    def fdb(self) -> FdbConfig:
+        """The filtering database."""
+        return self.top.fdb
+
+    @property
+    def metrics(self) -> MetricsConfig | None:
+        """The exporter, if there is to be one."""
+        return self.top.metrics
+
+    @property
+    def vlan_aware(self) -> bool:
+        """Whether VLANs count: as said, or else if any port names one."""
+        if self.top.vlan_filtering is not None:
+            return self.top.vlan_filtering
+        return any(port.bridge.named for port in self.ports.values())
+
+    @property
+    def control_path(self) -> Path:
+        """Where the control socket is."""
+        return Path(self.top.control) if self.top.control else control_socket(self.name)
+
+    def dump(self) -> dict[str, Any]:
+        """As JSON that `validate` takes again."""
+        data = self.top.model_dump(mode="json", exclude_none=True)
+        data["ports"] = {name: port.dump() for name, port in self.ports.items()}
+        return data
+
+
+def schemas(template: str = "#/$defs/{model}") -> dict[str, dict[str, Any]]:
+    """JSON Schemas of a whole configuration, of a port and of a static entry, by those names."""
+    ports: list[dict[str, Any]] = []
+    for kind, port in ATTACHMENTS.items():
+        model = create_model(f"{kind.capitalize()}Port", __base__=(port.options_type, BridgeOptions))
+        ports.append(model.model_json_schema(ref_template=template))
+    whole = TopLevel.model_json_schema(ref_template=template)
+    whole["title"] = "Configuration"
+    whole["properties"]["ports"] = {"type": "object", "additionalProperties": {"anyOf": ports}}
+    whole["required"] = ["name", "ports"]
+    return {
+        "Configuration": whole,
+        "Port": {"title": "Port", "anyOf": ports},
+        "StaticEntry": StaticEntry.model_json_schema(ref_template=template),
+    }
