@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tests.conformance.comparison import Difference
 from tests.conformance.frames import RESERVED
 from tests.conformance.settings import ACCESS
-from vswitch.core.frame import C_TAG, S_TAG
+from vswitch.core.frame import S_TAG
 from vswitch.core.mac import ZERO, is_group
 
 if TYPE_CHECKING:
@@ -53,12 +53,6 @@ def _unpadded(octets: bytes, sent: Sent) -> bytes:
         if octets.startswith(body, start) and not any(octets[end:]):
             return octets[:end]
     raise AssertionError(f"{octets.hex()} is not made of {sent!r}")
-
-
-def _forwarded_whole(sent: Sent, relay: Relay) -> Egress:
-    """As if it were shorter by a tag."""
-    body, tail = sent.octets[:-_TAG], sent.octets[-_TAG:]
-    return tuple((port, octets + tail) for port, octets in relay(sent.altered(octets=body)))
 
 
 def _untagged(sent: Sent, relay: Relay) -> Egress:
@@ -128,17 +122,7 @@ RESERVED_TEACH = Difference(
 )
 
 
-def _tag_not_counted(*tpids: int) -> Difference:
-    return Difference(
-        "a tag does not count against the MTU",
-        "is_skb_forwardable() allows MTU + 18 octets, and a tag that skb_vlan_untag() took off is not among them: 1522 "
-        "with a tag, 1518 without. Ours allows 1518 either way.",
-        lambda sent: sent.tpid in tpids and 1518 < len(sent.octets) <= 1522,
-        _forwarded_whole,
-    )
-
-
-KERNEL = (NOT_PADDED, TAG_CUT_SHORT, BPDUS_RELAYED, RESERVED_TEACH, _tag_not_counted(C_TAG, S_TAG))
+KERNEL = (NOT_PADDED, TAG_CUT_SHORT, BPDUS_RELAYED, RESERVED_TEACH)
 
 VLAN_KERNEL = (
     NOT_PADDED,
@@ -152,7 +136,6 @@ VLAN_KERNEL = (
     ),
     BPDUS_RELAYED,
     RESERVED_TEACH,
-    _tag_not_counted(C_TAG),
 )
 
 BRIDGE_NETFILTER = Difference(

@@ -150,6 +150,12 @@ def test_the_mtu_bounds_what_leaves_by_a_port_and_only_there(lab: Lab) -> None:
     assert lab.switch.ports["b"].counters.dropped[Reason.OVERSIZE] == 1
 
 
+def test_an_outer_tag_does_not_count_against_the_mtu(lab: Lab) -> None:
+    longest = raw(BROADCAST, A, (S_TAG, 7), (C_TAG, 8), payload=b"x" * 1500)
+    assert ports(lab.send("a", longest)) == {"b", "c"}
+    assert not ports(lab.send("a", longest + b"x"))
+
+
 # Reserved addresses
 
 

@@ -99,7 +99,7 @@ async def _serve(service: Service, path: Path) -> web.AppRunner:
         try:
             listener.bind(str(path))
         except OSError as error:
-            raise RunError(f"cannot make the control socket {path}: {error.strerror}") from error
+            raise RunError(f"cannot make the control socket {path}: {error.strerror or error}") from error
         finally:
             os.umask(mask)
         await web.SockSite(runner, listener.dup()).start()

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from vswitch.core.offload import Buffer
     from vswitch.core.port import BridgePort, PortSettings
 
-_TAG = 4  # octets that a port's MTU leaves to a tag: is_skb_forwardable() in Linux net/core/dev.c
+_TAG = 4
+"""Octets that a port's MTU leaves to a tag, and to an outer tag once more: is_skb_forwardable() in Linux
+net/core/dev.c, which sees a frame after skb_vlan_untag() took its outer tag off."""
 
 
 class Switch:
@@ -191,7 +193,7 @@ class Switch:
             return Reason.PORT_DOWN
         if self.vlan_filtering and not self._is_member(port, frame.vid):
             return Reason.VLAN_FILTERED
-        if frame.longest > port.mtu + ETHERNET_HEADER + _TAG:
+        if frame.longest > port.mtu + ETHERNET_HEADER + (2 * _TAG if frame.tpid else _TAG):
             return Reason.OVERSIZE
         return None
 
