@@ -90,9 +90,12 @@ class Engine:
         return changed
 
     async def close(self) -> None:
-        """Let every port go and stop."""
+        """Let every port go and stop; one that fails to does not keep the others."""
         for name in list(self.attached):
-            await self.detach(name)
+            try:
+                await self.detach(name)
+            except Exception:
+                log.exception("port %s left something behind", name)
         if self._timer is not None:
             self._timer.cancel()
         for task in self._tasks:
