@@ -89,10 +89,21 @@ def test_a_command_that_is_not_there_is_one_sentence() -> None:
     )
 
 
+def test_a_user_sees_the_demo_from_end_to_end() -> None:
+    demo = as_user(command=[sys.executable, "-m", "vswitch", "demo"])
+    assert demo.returncode == 0, demo.stderr
+    assert "not root: this runs in a user namespace of its own" in demo.stdout
+    assert "Gbit/s" in demo.stdout
+    assert "reserved_address 1" in demo.stdout
+
+
 def as_user(
-    *call: str, tun: int = 0o666, prepare: Callable[[], None] | None = None
+    *call: str,
+    tun: int = 0o666,
+    prepare: Callable[[], None] | None = None,
+    command: list[str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """`python -m vswitch.lab.rootless` as an ordinary user, over a private /dev/net/tun of this mode."""
+    """`python -m vswitch.lab.rootless`, or another command, as a user, over a private /dev/net/tun of this mode."""
 
     def become() -> None:
         rootless.unshare(rootless.CLONE_NEWNS)
@@ -105,7 +116,7 @@ def as_user(
         os.setresgid(NOBODY, NOBODY, NOBODY)
         os.setresuid(NOBODY, NOBODY, NOBODY)
 
-    result = run([*ROOTLESS, *call], become)
+    result = run(command or [*ROOTLESS, *call], become)
     if not prepare and "is not allowed here" in result.stderr:
         pytest.skip(f"this machine lets no user make a namespace ({result.stderr.strip()})")
     return result
