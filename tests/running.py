@@ -49,12 +49,20 @@ def until(happened: Callable[[], object], what: str) -> None:
 class Running:
     """A switch in a process: a context that ends it."""
 
-    def __init__(self, folder: Path, config: dict[str, Any], *, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: dict[str, Any],
+        *,
+        environment: dict[str, str] | None = None,
+        fds: tuple[int, ...] = (),
+    ) -> None:
         self.folder = folder
         self.control = folder / f"{config['name']}.sock"
         self.file = folder / f"{config['name']}.yml"
         self.log = folder / f"{config['name']}.log"
         self.environment = environment or {}
+        self.fds = fds
         self.write(config)
         self.client = Client(self.control)
         self.process: subprocess.Popen[bytes] | None = None
@@ -71,7 +79,11 @@ class Running:
         """Start, and wait until it answers."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*VSWITCH, "run", str(self.file)], stderr=log, stdout=log, env={**os.environ, **self.environment}
+                [*VSWITCH, "run", str(self.file)],
+                stderr=log,
+                stdout=log,
+                env={**os.environ, **self.environment},
+                pass_fds=self.fds,
             )
         until(self._answers, f"the switch to start:\n{self.log.read_text()}")
 

@@ -74,6 +74,7 @@ def test_a_device_that_is_deleted_takes_its_port_down_until_it_is_back(lab: Lab)
     )
     assert lab.guest("a").ping("10.88.0.2") is not None
     received = running.ports()["b"]["receive"]["unicast"]
+    changes = running.ports()["b"]["state_changes"]
     with inside(lab.name("b")) as ipr:
         ipr.link("del", index=index(ipr, lab.name("b")))
     until(lambda: state(running, "b") == "not_present", "the loss to be seen")
@@ -83,6 +84,7 @@ def test_a_device_that_is_deleted_takes_its_port_down_until_it_is_back(lab: Lab)
     until(lambda: state(running, "b") == "up", "the port to come back, as the file says")
     assert lab.guest("a").ping("10.88.0.2") is not None
     assert running.ports()["b"]["mtu"] == 1400
+    assert running.ports()["b"]["state_changes"] == changes + 2, "down, and up again"
     assert running.ports()["b"]["receive"]["unicast"] > received, "counters go on"
 
 

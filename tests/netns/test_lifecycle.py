@@ -160,6 +160,31 @@ def test_a_start_that_fails_leaves_nothing_and_says_who_is_in_the_way(lab: Lab, 
     assert not (NAMED / lab.name("a")).exists()
 
 
+def test_a_descriptor_is_inherited_and_its_device_stays(lab: Lab, persistent: str) -> None:
+    fd, _ = tun.attach(persistent)
+    try:
+        with Running(lab.folder, {"name": lab.tag, "ports": {"a": {"fd": fd}}}, fds=(fd,)) as running:
+            row = running.ports()["a"]
+            assert (row["attachment"], row["device"], row["state"]) == ("fd", persistent, "down")
+            with IPRoute() as ipr:
+                ipr.link("set", index=ipr.link_lookup(ifname=persistent)[0], state="up")
+            until(lambda: running.ports()["a"]["state"] == "up", "the port to follow")
+            assert running.stop() == 0
+        assert persistent in links()
+    finally:
+        os.close(fd)
+
+
+def test_a_descriptor_that_is_no_tap_is_refused(lab: Lab) -> None:
+    file = lab.folder / "fd.yml"
+    file.write_text(f"name: {lab.tag}\nports: {{a: {{fd: 0}}}}\n")
+    result = subprocess.run(
+        [*VSWITCH, "run", str(file)], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    assert result.stderr.startswith("vswitch: port a: descriptor 0 is ")
+
+
 def test_an_interface_that_is_no_tap_is_refused(lab: Lab) -> None:
     file = lab.folder / "lo.yml"
     file.write_text(f"name: {lab.tag}\nports: {{a: {{tap: lo}}}}\n")

@@ -74,6 +74,10 @@ class SwitchCollector:
         for labels, row in self._ports():
             up.add_metric(labels, row.state == "up")
         yield up
+        changes = CounterMetricFamily("vswitch_port_state_changes", "Times the port came up or went down", labels=_PORT)
+        for labels, row in self._ports():
+            changes.add_metric(labels, row.state_changes)
+        yield changes
 
     def _fdb(self) -> Iterator[Metric]:
         switch = self._snapshot.switch

@@ -42,6 +42,7 @@ class PortRow(Model):
     attachment: str
     device: str | None
     state: Literal["up", "down", "not_present"]
+    state_changes: int
     mtu: int
     vlan: dict[str, int | str | list[int | str]]
     receive: Traffic

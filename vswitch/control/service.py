@@ -184,6 +184,7 @@ class Service:
             attachment=attachment.kind,
             device=attachment.device,
             state=attachment.state.value,
+            state_changes=bridge.state_changes,
             mtu=bridge.mtu,
             vlan=_vlan(bridge.settings.vlan),
             **PortRow.counters(bridge.counters),

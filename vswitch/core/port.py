@@ -32,6 +32,7 @@ class BridgePort:
 
     name: unique in its switch.  mtu: octets of payload that fit a frame, without header and tag.
     offload: what its attachment completes by itself.  up: whether frames may pass, set by `Switch.set_port_state`.
+    state_changes: how often it came up or went down.
     """
 
     name: str
@@ -39,6 +40,7 @@ class BridgePort:
     mtu: int = DEFAULT_MTU
     offload: Capability = Capability.NONE
     up: bool = True
+    state_changes: int = 0
     counters: PortCounters = field(default_factory=PortCounters)
 
     def __repr__(self) -> str:

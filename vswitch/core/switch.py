@@ -85,6 +85,7 @@ class Switch:
         """A port came up or went down; what was learned on one that went down is forgotten."""
         if port.up != up:
             port.up = up
+            port.state_changes += 1
             if not up:
                 self.fdb.flush(port=port)
             self.ports_changed()
