@@ -6,8 +6,9 @@ Each says in one sentence what it found and what it expected, and survives a rou
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
@@ -17,21 +18,41 @@ from vswitch.core.vlan import MAX_VID
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zµ%]*)", re.IGNORECASE)
+MOST: Final = 1e15
+"""No quantity is larger, in its base unit: it stays exact in a float, and in what the kernel stores it in."""
+
+_NUMBER = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*([a-zµ%]*)", re.IGNORECASE)
+_VLANS = re.compile(r"\s*([0-9]+)\s*(?:-\s*([0-9]+)\s*)?")
+_LISTEN = re.compile(r"(?:([0-9.]*)|\[([0-9A-Fa-f:.]+)\]):([0-9]{1,5})")
 _DURATIONS = {"": 1.0, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _RATES = {"": 1, "bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9, "tbit": 10**12}
 
 
+def shown(value: object) -> str:
+    """A value as it stands in a sentence for people: on one line and short, whatever it is."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return "a list"
+    if isinstance(value, int) and abs(value) > MOST:
+        return "a huge number"
+    text = repr(value[:60] if isinstance(value, str) else value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
 def _quantity(value: object, units: Mapping[str, float], kind: str) -> float:
     """A number with a unit, as one number."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        number, unit = float(value), ""
+    number, unit = -1.0, ""
+    if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MOST):
+        number = float(value)
     elif isinstance(value, str) and (match := _NUMBER.fullmatch(value.strip())):
         number, unit = float(match[1]), match[2].lower()
-    else:
-        raise ValueError(f"{value!r} is not {kind}")
-    if unit not in units or not 0 <= number < 1e15:
-        raise ValueError(f"{value!r} is not {kind}")
+    if unit not in units or not 0 <= number * units[unit] <= MOST:
+        raise ValueError(f"{shown(value)} is not {kind}")
     return number * units[unit]
 
 
@@ -50,7 +71,7 @@ def parse_share(value: object) -> float:
     kind = "a share such as 0.5% or 0.005"
     share = _quantity(value, {"": 1.0, "%": 0.01}, kind)
     if share > 1:
-        raise ValueError(f"{value!r} is not {kind}")
+        raise ValueError(f"{shown(value)} is not {kind}")
     return share
 
 
@@ -59,27 +80,32 @@ def parse_vlans(value: object) -> frozenset[int]:
     items = list(value) if isinstance(value, (list, tuple, set, frozenset)) else [value]
     vids: set[int] = set()
     for item in items:
-        first, _, last = str(item).replace(" ", "").partition("-")
-        if isinstance(item, bool) or not (first.isdecimal() and (last or first).isdecimal()):
-            raise ValueError(f"{item!r} is not a VLAN or a range of VLANs such as 20-29")
-        low, high = _vid(first), _vid(last or first)
+        low, high = _range(item)
         if low > high:
-            raise ValueError(f"the range {item} runs backwards")
+            raise ValueError(f"the range {low}-{high} runs backwards")
         vids.update(range(low, high + 1))
     return frozenset(vids)
 
 
 def parse_vid(value: object) -> int:
     """One VLAN ID. Raises ValueError."""
-    if isinstance(value, bool) or not (isinstance(value, int) or (isinstance(value, str) and value.isdecimal())):
-        raise ValueError(f"{value!r} is not a VLAN from 1 to {MAX_VID}")
-    return _vid(str(value))
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,10}", value):
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"{shown(value)} is not a VLAN from 1 to {MAX_VID}")
+    if not 1 <= value <= MAX_VID:
+        raise ValueError(f"VLAN {shown(value)} does not exist; VLANs go from 1 to {MAX_VID}")
+    return value
 
 
-def _vid(text: str) -> int:
-    if len(text) > 4 or not 1 <= int(text) <= MAX_VID:
-        raise ValueError(f"VLAN {text} does not exist; VLANs go from 1 to {MAX_VID}")
-    return int(text)
+def _range(item: object) -> tuple[int, int]:
+    """The first and the last VLAN of one item of a set."""
+    if isinstance(item, int) and not isinstance(item, bool):
+        return parse_vid(item), item
+    match = _VLANS.fullmatch(item) if isinstance(item, str) else None
+    if match is None:
+        raise ValueError(f"{shown(item)} is not a VLAN or a range of VLANs such as 20-29")
+    return parse_vid(match[1]), parse_vid(match[2] or match[1])
 
 
 def vlan_ranges(vids: frozenset[int]) -> list[int | str]:
@@ -97,13 +123,16 @@ def vlan_ranges(vids: frozenset[int]) -> list[int | str]:
 
 
 def parse_interface_name(value: object) -> str:
-    """A name that the kernel takes for a network interface (dev_valid_name() in net/core/dev.c). Raises ValueError."""
+    """A name that the kernel takes for a network interface (dev_valid_name() in net/core/dev.c) and a terminal shows.
+
+    Raises ValueError.
+    """
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{value!r} is not an interface name")
+        raise ValueError(f"{shown(value)} is not an interface name")
+    if value in (".", "..") or not value.isprintable() or re.search(r"[\s/:]", value):
+        raise ValueError(f"{shown(value)} is not an interface name: no '/', ':', white space or control character")
     if len(value.encode()) > 15:
-        raise ValueError(f"{value!r} has {len(value.encode())} characters; an interface name has 15 at most")
-    if value in (".", "..") or re.search(r"[\s/:\0]", value):
-        raise ValueError(f"{value!r} is not an interface name: no '/', ':' or white space")
+        raise ValueError(f"{shown(value)} has {len(value.encode())} characters; an interface name has 15 at most")
     return value
 
 
@@ -118,8 +147,8 @@ def parse_interface_pattern(value: object) -> str:
 def parse_station(value: object) -> str:
     """The MAC address of one station, in lower case with colons. Raises ValueError."""
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is not a MAC address such as 52:54:00:a8:32:d7")
-    mac = parse_mac(value)
+        raise ValueError(f"{shown(value)} is not a MAC address such as 52:54:00:a8:32:d7")
+    mac = parse_mac(value[:60])
     if is_group(mac) or mac == ZERO:
         raise ValueError(f"{value} is no station's address: it is {'all zeros' if mac == ZERO else 'a group address'}")
     return format_mac(mac)
@@ -128,7 +157,7 @@ def parse_station(value: object) -> str:
 def parse_port_name(value: object) -> str:
     """The name of a port: 1 to 32 letters, digits and _ . : - after a letter or digit. Raises ValueError."""
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,31}", value):
-        raise ValueError(f"{value!r} is no port name: 1 to 32 letters, digits and _ . : - after a letter or digit")
+        raise ValueError(f"{shown(value)} is no port name: 1 to 32 letters, digits and _ . : - after a letter or digit")
     return value
 
 
@@ -136,16 +165,14 @@ def parse_address(value: object) -> IPv4Interface | IPv6Interface:
     """An IP address with its prefix length, as an interface has it. Raises ValueError."""
     if isinstance(value, (IPv4Interface, IPv6Interface)):
         return value
-    try:
-        if isinstance(value, str):
+    with suppress(ValueError):
+        if isinstance(value, str) and "/" in value and "%" not in value:
             return ip_interface(value)
-    except ValueError:
-        pass
-    raise ValueError(f"{value!r} is not an address with prefix length such as 10.0.0.1/24 or fd00::1/64")
+    raise ValueError(f"{shown(value)} is not an address with prefix length such as 10.0.0.1/24 or fd00::1/64")
 
 
 class ListenAddress(NamedTuple):
-    """Where a server listens."""
+    """Where a server listens; an empty host is every address of the machine."""
 
     host: str
     port: int
@@ -156,42 +183,47 @@ class ListenAddress(NamedTuple):
 
 
 def parse_listen(value: object) -> ListenAddress:
-    """An address to listen on: `127.0.0.1:9475` or `[::1]:9475`. Raises ValueError."""
+    """An address to listen on: `127.0.0.1:9475`, `[::1]:9475`, or `:9475` for all there are. Raises ValueError."""
     if isinstance(value, ListenAddress):
         return value
-    if isinstance(value, str):
-        host, colon, port = value.rpartition(":")
-        try:
-            address = ip_address(host.removeprefix("[").removesuffix("]"))
-        except ValueError:
-            colon = ""
-        if colon and port.isdecimal() and 1 <= int(port) <= 65535:
-            return ListenAddress(str(address), int(port))
-    raise ValueError(f"{value!r} is not an address to listen on such as 127.0.0.1:9475 (ports go from 1 to 65535)")
+    match = _LISTEN.fullmatch(value) if isinstance(value, str) else None
+    if match and 1 <= int(match[3]) <= 65535:
+        with suppress(ValueError):
+            host = IPv6Address(match[2]) if match[2] else IPv4Address(match[1]) if match[1] else ""
+            return ListenAddress(str(host), int(match[3]))
+    raise ValueError(f"{shown(value)} is not an address to listen on such as 127.0.0.1:9475 (ports go from 1 to 65535)")
 
 
 def _strings(value: object) -> object:
     return value if isinstance(value, (list, tuple)) else [value]
 
 
-def _schema(kind: str, example: object) -> WithJsonSchema:
-    return WithJsonSchema({"type": kind, "examples": [example]})
+def _schema(kind: str | list[str], *examples: object, **more: object) -> WithJsonSchema:
+    return WithJsonSchema({"type": kind, "examples": list(examples), **more})
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration), _schema("string", "300s")]
-Rate = Annotated[int, BeforeValidator(parse_rate), _schema("string", "10mbit")]
-Share = Annotated[float, BeforeValidator(parse_share), _schema("string", "0.5%")]
+_QUANTITY: Final = ["string", "number"]
+_MANY_VLANS: Final = ["array", "integer", "string"]
+
+Duration = Annotated[float, BeforeValidator(parse_duration), _schema(_QUANTITY, "300s", 300)]
+Rate = Annotated[int, BeforeValidator(parse_rate), _schema(_QUANTITY, "10mbit", 10_000_000)]
+Share = Annotated[float, BeforeValidator(parse_share), _schema(_QUANTITY, "0.5%", 0.005)]
 Vid = Annotated[int, BeforeValidator(parse_vid), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_VID})]
 VlanSet = Annotated[
-    frozenset[int], BeforeValidator(parse_vlans), PlainSerializer(vlan_ranges), _schema("array", [10, "20-29"])
+    frozenset[int],
+    BeforeValidator(parse_vlans),
+    PlainSerializer(vlan_ranges),
+    _schema(_MANY_VLANS, [10, "20-29"], 10, "20-29", items={"type": ["integer", "string"]}),
 ]
 InterfaceName = Annotated[str, BeforeValidator(parse_interface_name), _schema("string", "eth1")]
-InterfacePattern = Annotated[str, BeforeValidator(parse_interface_pattern), _schema("string", "vnet%d")]
+InterfacePattern = Annotated[str, BeforeValidator(parse_interface_pattern), _schema("string", "web0", "vnet%d")]
 MacAddress = Annotated[str, BeforeValidator(parse_station), _schema("string", "52:54:00:a8:32:d7")]
 PortName = Annotated[str, BeforeValidator(parse_port_name), _schema("string", "web")]
-Listen = Annotated[Any, BeforeValidator(parse_listen), PlainSerializer(str), _schema("string", "127.0.0.1:9475")]
+Listen = Annotated[
+    Any, BeforeValidator(parse_listen), PlainSerializer(str), _schema("string", "127.0.0.1:9475", "[::1]:9475")
+]
 Addresses = Annotated[
     tuple[Annotated[Any, BeforeValidator(parse_address), PlainSerializer(str)], ...],
     BeforeValidator(_strings),
-    _schema("array", "10.0.0.1/24"),
+    _schema(["array", "string"], ["10.0.0.1/24", "fd00::1/64"], "10.0.0.1/24", items={"type": "string"}),
 ]

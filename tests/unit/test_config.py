@@ -135,6 +135,10 @@ def test_a_mistake_of_a_port_is_one_sentence(options: str, sentence: str) -> Non
         ("ports: {}", 1, "name: this key is missing"),
         ("name: a b\nports: {}", 1, "expected a name of 1 to 32 letters"),
         ("name: x\nports: {}\nageing: 5s", 3, "expected at least 10"),
+        ("name: x\nports: {}\nageing: 300h", 3, "expected at most 1000000"),
+        ("name: x\nports: {}\nfdb: {limit: 10000001}", 3, "expected at most 10000000"),
+        ("name: x\nports: {}\nfdb: {static: [{mac: 5, port: a}]}", 3, "fdb.static.0.mac: 5 is not a MAC address"),
+        ("name: x\nports: {}\nfdb:\n  static:\n  - {mac: 52:54:00:00:00:01}", 5, "static.0.port: this key is missing"),
         ("name: x\nports: {}\nageing: 300 parsecs", 3, "is not a duration"),
         ("name: x\nports: {}\nfdb: 5", 3, "found 5, expected a mapping"),
         ("name: x\nports: {}\nmetrics: {}", 3, "metrics.listen: this key is missing"),
@@ -160,6 +164,44 @@ def test_the_same_device_twice_is_found_in_spite_of_other_mistakes() -> None:
         "lab.yml:4: ports.b.tap: t0 is the device of port a already",
         "lab.yml:6: ports.d.fd: 5 is the device of port c already",
     ]
+
+
+def test_a_device_is_told_apart_by_its_namespace_and_a_pattern_never_is_the_same() -> None:
+    ports = "a: {tap: t}, b: {tap: t, netns: None}, c: {tap: t, netns: nothing}, d: {tap: v%d}, e: {tap: v%d}"
+    assert list(load(f"name: x\nports: {{{ports}}}").ports) == ["a", "b", "c", "d", "e"]
+
+
+@pytest.mark.parametrize("key", ["boolean", "bool", "function-x", "literal[1]"])
+def test_an_unknown_key_is_named_whatever_it_is_called(key: str) -> None:
+    (found,) = port(f"{{tap: a0, '{key}': 1}}")
+    assert found.startswith(f"lab.yml:3: ports.a.{key}: unknown key")
+
+
+def test_an_attachment_of_another_version_is_said_to_be_one() -> None:
+    assert port("{qemu: /run/x.sock}") == [
+        "lab.yml:3: ports.a.qemu: this version has no qemu ports; it has tap and fd",
+    ]
+
+
+def test_entries_of_ports_are_not_judged_where_there_are_no_ports() -> None:
+    text = "name: x\nports: [a]\nfdb: {static: [{mac: 52:54:00:00:00:01, port: a}]}"
+    assert problems(text) == ["lab.yml:2: ports: found a list, expected a mapping of port names to ports"]
+
+
+def test_a_mistake_is_one_short_line_whatever_it_quotes() -> None:
+    for found in (
+        problems('name: x\nports: {}\n"a\\n\\e[2J": 1'),
+        port('{tap: "\\e[2J"}'),
+        port(f"{{tap: {'x' * 10_000}, {'y' * 10_000}: 1}}"),
+        port(f"{{tap: t, address: [{', '.join(['z' * 100] * 10)}]}}"),
+    ):
+        assert all(line.isprintable() and len(line) < 1000 for line in found)
+
+
+def test_a_number_beyond_all_bounds_is_a_mistake() -> None:
+    with pytest.raises(ConfigError) as error:
+        config.validate({"name": "x", "ageing": 10**400, "ports": {"a": {"tap": "t", "speed": 10**400}}})
+    assert [problem.key for problem in error.value.problems] == ["ageing", "ports.a.speed"]
 
 
 def test_one_mac_address_twice_and_one_station_twice_are_found() -> None:
@@ -188,6 +230,7 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
         (tmp_path / "none.yml", "No such file"),
         (tmp_path, "Is a directory"),
         (binary, "not UTF-8"),
+        (Path("/dev/zero"), "the text is longer than"),
     ):
         with pytest.raises(ConfigError, match=sentence):
             config.read(path)

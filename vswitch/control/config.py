@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from pydantic import BaseModel, ValidationError
 
@@ -12,7 +12,7 @@ from vswitch.control import yaml
 from vswitch.control.schema import BridgeOptions, PortConfig, SwitchConfig, TopLevel
 from vswitch.core.vlan import DEFAULT_VID
 from vswitch.ports import ANNOUNCED, ATTACHMENTS
-from vswitch.units import parse_port_name
+from vswitch.units import parse_port_name, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +41,9 @@ class Problem:
         return {"file": self.file, "line": self.line, "column": self.column, "key": self.key, "message": self.message}
 
 
+MOST_WORDS: Final = 400
+
+
 class ConfigError(Exception):
     """All that is wrong with a configuration, in the order of its lines."""
 
@@ -53,7 +56,8 @@ class ConfigError(Exception):
     def of(cls, mistakes: list[yaml.Mistake], file: str) -> Self:
         """Mistakes as problems; several in one place that say the same are one."""
         problems = {
-            Problem(mark.line, mark.column, ".".join(map(str, path)), message, file) for mark, path, message in mistakes
+            Problem(mark.line, mark.column, _plain(".".join(map(str, path))), _plain(message), file)
+            for mark, path, message in mistakes
         }
         return cls(sorted(problems))
 
@@ -61,7 +65,8 @@ class ConfigError(Exception):
 def read(path: Path) -> SwitchConfig:
     """The configuration in a file. Raises ConfigError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:  # a device such as /dev/zero has no end
+            text = file.read(4 * yaml.MOST_TEXT + 1).decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError([Problem(0, 0, "", f"cannot read {path}: {reason}")]) from error
@@ -100,7 +105,7 @@ def _build(document: Document, file: str) -> SwitchConfig:
 
 def _ports(data: object, wrong: Any) -> dict[str, PortConfig]:
     if not isinstance(data, dict):
-        found = "nothing" if data is None else _described(data)
+        found = "nothing" if data is None else shown(data)
         wrong(("ports",), f"found {found}, expected a mapping of port names to ports")
         return {}
     ports: dict[str, PortConfig] = {}
@@ -118,7 +123,7 @@ def _ports(data: object, wrong: Any) -> dict[str, PortConfig]:
 def _port(data: object, path: yaml.Path, wrong: Any) -> PortConfig | None:
     """One port; None where something is wrong with it."""
     if not isinstance(data, dict):
-        wrong(path, f"found {_described(data)}, expected a mapping such as {{tap: web0}}")
+        wrong(path, f"found {shown(data)}, expected a mapping such as {{tap: web0}}")
         return None
     kinds = [kind for kind in ATTACHMENTS if kind in data]
     named = kinds + [kind for kind in ANNOUNCED if kind in data]
@@ -146,16 +151,19 @@ def _model(model: type[Any], data: dict[str, Any], path: yaml.Path, wrong: Any, 
         return model.model_validate(data)
     except ValidationError as error:
         for fault in error.errors(include_url=False):
-            where = (*path, *(part for part in fault["loc"] if not _is_branch(part)))
-            wrong(
-                where, _sentence(fault, [*_siblings(model, fault["loc"]), *(known if len(fault["loc"]) == 1 else [])])
-            )
+            keys = [*_siblings(model, fault["loc"]), *(known if len(fault["loc"]) == 1 else [])]
+            wrong((*path, *_place(data, fault)), _sentence(fault, keys))
         return None
 
 
-def _is_branch(part: object) -> bool:
-    """Whether pydantic, not the writer of the file, put this into the path (the branch of a union)."""
-    return isinstance(part, str) and part.startswith(("function-", "bool", "literal["))
+def _place(data: Any, fault: Any) -> Iterator[str | int]:
+    """Where in the data something is wrong, without what pydantic puts into a path by itself: branches of unions."""
+    for part in fault["loc"]:
+        if (isinstance(data, dict) and part in data) or (isinstance(data, list) and part in range(len(data))):
+            data = data[part]
+            yield part
+    if fault["type"] == "missing":
+        yield fault["loc"][-1]
 
 
 def _siblings(model: type[BaseModel], where: tuple[int | str, ...]) -> list[str]:
@@ -172,22 +180,29 @@ def _siblings(model: type[BaseModel], where: tuple[int | str, ...]) -> list[str]
 def _sentence(fault: Any, known: list[str]) -> str:
     """What was found and what was expected, for people."""
     kind, context = fault["type"], fault.get("ctx", {})
-    found = _described(fault.get("input"))
+    found = shown(fault.get("input"))
     if kind == "extra_forbidden":
-        near = difflib.get_close_matches(str(fault["loc"][-1]), known, 1, 0.6)
-        return f"unknown key; did you mean {near[0]}?" if near else f"unknown key; the keys here are {', '.join(known)}"
+        return _unknown(str(fault["loc"][-1]), known)
     if kind == "missing":
         return "this key is missing"
     if kind == "value_error":
         return str(context["error"])
     if kind in ("greater_than_equal", "less_than_equal"):
-        bound = f"at least {context['ge']:g}" if "ge" in context else f"at most {context['le']:g}"
+        bound = f"at least {context['ge']:.15g}" if "ge" in context else f"at most {context['le']:.15g}"
         return f"found {found}, expected {bound}"
     if kind == "literal_error":
         return f"found {found}, expected {context['expected']}"
     if kind == "string_pattern_mismatch":
         return f"found {found}, expected {_PATTERNS.get(fault['loc'][-1], 'another form')}"
-    return f"found {found}, expected {_KINDS.get(kind, fault['msg'])}"
+    return f"found {found}, expected {_KINDS[kind]}" if kind in _KINDS else f"found {found}: {fault['msg']}"
+
+
+def _unknown(key: str, known: list[str]) -> str:
+    """A key that is none, and the one that may be meant."""
+    if key in ANNOUNCED and "tap" in known:
+        return f"this version has no {key} ports; it has {' and '.join(ATTACHMENTS)}"
+    near = difflib.get_close_matches(key[:100], known, 1, 0.6)
+    return f"unknown key; did you mean {near[0]}?" if near else f"unknown key; the keys here are {', '.join(known)}"
 
 
 _PATTERNS: dict[object, str] = {
@@ -200,7 +215,11 @@ _KINDS = {
     "int_parsing": "a whole number",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
+    "int_parsing_size": "a smaller number",
+    "finite_number": "a whole number",
+    "invalid_key": "a key that is text",
     "string_type": "text",
+    "string_unicode": "text without lone surrogates",
     "string_too_long": "something shorter",
     "string_too_short": "something longer",
     "model_type": "a mapping",
@@ -211,24 +230,17 @@ _KINDS = {
 }
 
 
-def _described(value: object) -> str:
-    """A value as it is shown in a sentence: short, whatever it is."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list):
-        return "a list"
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+def _plain(text: str) -> str:
+    """On one line, without what a terminal would obey, and not endless: the text may quote anything."""
+    plain = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text[:MOST_WORDS])
+    return plain if len(text) <= MOST_WORDS else f"{plain}…"
 
 
 def _cross_checks(data: dict[str, Any]) -> Iterator[tuple[yaml.Path, str]]:
     """What only the whole file shows. It works on raw data, so that it speaks though something else is wrong too."""
     ports = data.get("ports")
-    ports = ports if isinstance(ports, dict) else {}
+    if not isinstance(ports, dict):
+        return
     yield from _devices(ports)
     yield from _same_value(ports, "mac")
     fdb = data.get("fdb")
@@ -242,10 +254,10 @@ def _devices(ports: dict[str, Any]) -> Iterator[tuple[yaml.Path, str]]:
     seen: dict[object, str] = {}
     for name, port in ports.items():
         for kind in ATTACHMENTS if isinstance(port, dict) else ():
-            value = port.get(kind)
-            if not isinstance(value, (str, int)) or "%" in str(value):
+            value, space = _word(port.get(kind)), port.get("netns")
+            if value is None or "%" in value:
                 continue
-            device = (kind, str(port.get("netns")) if kind != "fd" else "", str(value))
+            device = (kind, space if isinstance(space, str) and kind != "fd" else None, value)
             if device in seen:
                 yield ("ports", name, kind), f"{value} is the device of port {seen[device]} already"
             seen.setdefault(device, name)
@@ -262,19 +274,27 @@ def _same_value(ports: dict[str, Any], key: str) -> Iterator[tuple[yaml.Path, st
             seen.setdefault(same, name)
 
 
+def _word(value: object) -> str | None:
+    """A text or a number as text, so that `fd: 5` and `fd: "5"` are the same; None for anything else."""
+    if isinstance(value, str):
+        return value
+    return shown(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
 def _static(static: list[Any], ports: dict[str, Any]) -> Iterator[tuple[yaml.Path, str]]:
     """Entries of unknown ports, and two for one station."""
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[str, str | None]] = set()
+    names = [str(name) for name in ports] if len(ports) <= 100 else []  # comparing each with each takes its time
     for index, entry in enumerate(static):
         if not isinstance(entry, dict):
             continue
         path: yaml.Path = ("fdb", "static", index)
         port, mac = entry.get("port"), entry.get("mac")
         if isinstance(port, str) and port not in ports:
-            near = difflib.get_close_matches(port, map(str, ports), 1, 0.5)
+            near = difflib.get_close_matches(port[:100], names, 1, 0.5)
             yield (*path, "port"), f"there is no port {port}" + (f"; did you mean {near[0]}?" if near else "")
         if isinstance(mac, str):
-            station = (mac.lower().replace("-", ":"), str(entry.get("vlan", DEFAULT_VID)))
+            station = (mac.lower().replace("-", ":"), _word(entry.get("vlan", DEFAULT_VID)))
             if station in seen:
                 yield (*path, "mac"), f"{mac} has a static entry in VLAN {station[1]} already"
             seen.add(station)

@@ -21,6 +21,7 @@ from aiohttp import web
 from vswitch.control import config as configuration
 from vswitch.control.api import application
 from vswitch.control.config import ConfigError
+from vswitch.control.place import runtime_directory
 from vswitch.control.service import ConflictError, Service
 from vswitch.ports import PortError
 from vswitch.ports.host import Host
@@ -132,7 +133,7 @@ def _ready(config: SwitchConfig, path: Path) -> None:
 def _place(config: SwitchConfig) -> Iterator[Path]:
     """Where the switch's socket, lock and ledger stand; nothing of them, nor a directory made for them, is left."""
     path = config.control_path
-    made = not path.parent.exists()
+    made = path.parent == runtime_directory() or not path.parent.exists()
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
         lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

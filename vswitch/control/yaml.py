@@ -17,8 +17,8 @@ MOST_DEPTH: Final = 50
 
 Path = tuple[str | int, ...]
 
-_INT = re.compile(r"[-+]?(?:0|[1-9]\d{0,18})")
-_FLOAT = re.compile(r"[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?")
+_INT = re.compile(r"[-+]?[0-9]{1,18}")
+_FLOAT = re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _WORDS: Final = {"": None, "~": None, "null": None, "true": True, "on": True, "false": False, "off": False}
 
 
@@ -58,14 +58,8 @@ def load(text: str) -> Document:
         return document._replace(mistakes=[Mistake(Mark(1, 1), (), f"the text is longer than {MOST_TEXT} characters")])
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        at = error.problem_mark or error.context_mark
-        mark = Mark(at.line + 1, at.column + 1) if at else Mark(1, 1)
-        what = ", ".join(part for part in (error.context, error.problem) if part)
-        return document._replace(mistakes=[Mistake(mark, (), f"not YAML: {what}")])
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        what = str(error).splitlines()[0] if str(error) else "nested too deep"
-        return document._replace(mistakes=[Mistake(Mark(1, 1), (), f"not YAML: {what}")])
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+        return document._replace(mistakes=[_syntax(error, text)])
     if node is None:
         return document
     builder = _Builder(document)
@@ -74,6 +68,24 @@ def load(text: str) -> Document:
     except _TooMuchError as error:
         document.mistakes.append(Mistake(_mark(error.node), (), str(error)))
         return document
+
+
+def _syntax(error: Exception, text: str) -> Mistake:
+    """What keeps the text from being YAML, and where, as far as the parser knows."""
+    mark, what = Mark(1, 1), str(error).partition("\n")[0]
+    if isinstance(error, yaml.MarkedYAMLError):
+        what = ", ".join(part for part in (error.context, error.problem) if part)
+        if at := error.problem_mark or error.context_mark:
+            mark = Mark(at.line + 1, at.column + 1)
+    elif isinstance(error, yaml.reader.ReaderError):
+        before = text[: error.position]
+        what = f"the character U+{ord(text[error.position]):04X} cannot stand here"
+        mark = Mark(before.count("\n") + 1, len(before) - before.rfind("\n"))
+    elif isinstance(error, RecursionError):
+        what = "nested too deep"
+    elif isinstance(error, OverflowError):
+        what = "an escape names a character that does not exist"
+    return Mistake(mark, (), f"not YAML: {what}")
 
 
 class _TooMuchError(Exception):
