@@ -161,6 +161,24 @@ def parse_port_name(value: object) -> str:
     return value
 
 
+def parse_namespace(value: object) -> str:
+    """A network namespace: `NAME` of `ip netns`, `pid:N`, or an absolute path. Raises ValueError."""
+    if isinstance(value, str) and value.isprintable() and len(value) <= 255:
+        named = re.fullmatch(r"pid:[0-9]{1,10}", value) or not re.search(r"[/:\s]", value)
+        if value.startswith("/") or (named and value not in ("", ".", "..")):
+            return value
+    raise ValueError(f"{shown(value)} is not a namespace: a name, pid:1234, or an absolute path")
+
+
+def parse_socket_path(value: object) -> str:
+    """The absolute path of a Unix socket, which has room for 107 octets (unix(7)). Raises ValueError."""
+    if isinstance(value, str) and value.isprintable() and value.startswith("/") and not value.endswith("/"):
+        if len(value.encode()) <= 107:
+            return value
+        raise ValueError(f"{shown(value)} has {len(value.encode())} octets; the path of a socket has 107 at most")
+    raise ValueError(f"{shown(value)} is not the absolute path of a socket")
+
+
 def parse_address(value: object) -> IPv4Interface | IPv6Interface:
     """An IP address with its prefix length, as an interface has it. Raises ValueError."""
     if isinstance(value, (IPv4Interface, IPv6Interface)):
@@ -219,6 +237,8 @@ InterfaceName = Annotated[str, BeforeValidator(parse_interface_name), _schema("s
 InterfacePattern = Annotated[str, BeforeValidator(parse_interface_pattern), _schema("string", "web0", "vnet%d")]
 MacAddress = Annotated[str, BeforeValidator(parse_station), _schema("string", "52:54:00:a8:32:d7")]
 PortName = Annotated[str, BeforeValidator(parse_port_name), _schema("string", "web")]
+NamespaceName = Annotated[str, BeforeValidator(parse_namespace), _schema("string", "web")]
+SocketPath = Annotated[str, BeforeValidator(parse_socket_path), _schema("string", "/run/vswitch/lab0.sock")]
 Listen = Annotated[
     Any, BeforeValidator(parse_listen), PlainSerializer(str), _schema("string", "127.0.0.1:9475", "[::1]:9475")
 ]

@@ -207,7 +207,6 @@ def _unknown(key: str, known: list[str]) -> str:
 
 _PATTERNS: dict[object, str] = {
     "name": "a name of 1 to 32 letters, digits, _ and - after a letter or digit",
-    "control": "the absolute path of a socket",
 }
 _KINDS = {
     "bool_parsing": "true or false",

@@ -18,7 +18,7 @@ from vswitch.core.port import PortSettings
 from vswitch.core.vlan import DEFAULT_VID, PortVlan
 from vswitch.ports import ATTACHMENTS, Options
 from vswitch.stages import STAGES
-from vswitch.units import Duration, Listen, MacAddress, PortName, Vid, VlanSet
+from vswitch.units import Duration, Listen, MacAddress, PortName, SocketPath, Vid, VlanSet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,7 +105,7 @@ class TopLevel(_Model):
     vlan_filtering: bool | None = Field(None, description="whether VLANs count; left out: if any port names one")
     fdb: FdbConfig = Field(default_factory=lambda: FdbConfig.model_validate({}))
     metrics: MetricsConfig | None = None
-    control: str | None = Field(None, pattern=r"^/.*[^/]$", max_length=100, description="the control socket's path")
+    control: SocketPath | None = Field(None, description="the control socket's path")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from vswitch.core.port import DEFAULT_MTU
 from vswitch.ports import netns, tun
 from vswitch.ports.base import BURST_OCTETS, Capabilities, Options, Port, PortError, PortState
 from vswitch.ports.links import Link
-from vswitch.units import Addresses, InterfacePattern, MacAddress, Rate
+from vswitch.units import Addresses, InterfacePattern, MacAddress, NamespaceName, Rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ class TapOptions(Options):
     """A TAP by name, or by a pattern such as `vnet%d` for the first free one."""
 
     tap: InterfacePattern = Field(description="the interface's name, or a pattern such as vnet%d")
-    netns: str | None = Field(None, min_length=1, description="the namespace it lives in; made if it is missing")
+    netns: NamespaceName | None = Field(None, description="the namespace it lives in; made if it is missing")
     address: Addresses = Field((), description="addresses of the interface, with prefix length")
     mtu: Annotated[int, Field(ge=68, le=MOST_MTU)] = Field(DEFAULT_MTU, description="octets of payload in a frame")
     mac: MacAddress | None = Field(None, description="the guest's MAC address")
