@@ -199,6 +199,8 @@ def resolves(document: Any, ref: str) -> bool:
         ("POST", "/v1/ports", b"{}", 400),
         ("PUT", "/v1/config", b'{"name": 1}', 400),
         ("POST", "/v1/explain", b'{"port": "a"}', 400),
+        ("POST", "/v1/explain", b'{"port": "\\ud800", "frame": "00"}', 400),
+        ("POST", "/v1/ports", b'{"name": "\\ud800", "tap": "x"}', 400),
         ("POST", "/v1/explain", b'{"port": "a", "frame": "00", "more": 1}', 400),
         ("GET", "/v1/fdb?vlan=x", b"", 400),
         ("GET", "/v1/fdb?mac=x", b"", 400),

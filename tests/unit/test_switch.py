@@ -156,6 +156,11 @@ def test_an_outer_tag_does_not_count_against_the_mtu(lab: Lab) -> None:
     assert not ports(lab.send("a", longest + b"x"))
 
 
+def test_a_verdict_that_loses_a_frame_for_its_length_is_not_to_be_cached(lab: Lab) -> None:
+    assert lab.send("a", raw(BROADCAST, A)).cacheable
+    assert not lab.send("a", raw(BROADCAST, A, payload=b"x" * 2000)).cacheable
+
+
 # Reserved addresses
 
 

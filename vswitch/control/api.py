@@ -186,5 +186,6 @@ async def _refusals(
 
 
 def _refuse(status: int, error: str, problems: list[str] | None = None) -> web.Response:
+    error = error.encode(errors="backslashreplace").decode()  # a caller may quote half a surrogate pair
     body = models.Problem(error=error, problems=problems or [])
     return web.Response(body=body.model_dump_json(), status=status, content_type="application/json")

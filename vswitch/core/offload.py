@@ -136,7 +136,10 @@ def lower(raw: Buffer, capability: Capability) -> list[Buffer]:
 
 
 def shift(raw: Buffer, octets: int) -> bytes:
-    """The header of `raw` for when its frame grows by `octets` (shrinks, if negative) before the IP header."""
+    """The header of `raw` for when its frame grows by `octets` (shrinks, if negative) before the IP header.
+
+    `raw` is a frame that `parse` accepts.
+    """
     flags, gso, hdr_len, size, start, offset = _FORMAT.unpack_from(raw)
     if hdr_len:
         hdr_len = min(max(hdr_len + octets, 0), 0xFFFF)

@@ -169,8 +169,8 @@ class Switch:
             else:
                 kept = fate
         reason = None if egress or lost else kept if known else Reason.NO_EGRESS
-        # An unknown address may be learned any moment, and that empties no cache.
-        cacheable = self._cacheable and (known or frame.cast != UNICAST)
+        # An unknown address may be learned any moment, and a shorter frame fit: neither empties a cache.
+        cacheable = self._cacheable and not lost and (known or frame.cast != UNICAST)
         return Verdict(reason, tuple(egress), tuple(lost), cacheable)
 
     def fate(self, frame: Frame, port: BridgePort, now: float) -> Egress | Reason:
