@@ -28,8 +28,8 @@ clean: ## remove everything that was made here
 	@rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/for-test: EXTRAS := [test,scapy]
-$(VENV)/for-lint: EXTRAS := [test,scapy,lint]
+$(VENV)/for-test: EXTRAS := [test]
+$(VENV)/for-lint: EXTRAS := [test,lint]
 $(VENV)/for-demo $(VENV)/for-test $(VENV)/for-lint: $(VENV)/made
 	@echo "Installing vswitch$(EXTRAS) into $(VENV) ..."
 	@$(BIN)/python -m pip install -qq --no-input --disable-pip-version-check -e '.$(EXTRAS)'
