@@ -237,6 +237,8 @@ class Engine:
             log.info("port %s moved to another namespace with its device", attached.bridge.name)
             await self._monitor(port)
             self._unmonitor(before)
+            if port.namespace is not None:
+                self._monitors[port.namespace].ask()  # what happened to the link while it was looked for
         self._follow(attached)
 
     async def _revive(self, attached: Attached) -> None:

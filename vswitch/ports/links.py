@@ -58,8 +58,8 @@ class LinkMonitor:
                 socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
             )
         self._socket.bind((0, RTMGRP_LINK))
-        self._socket.send(_GET_ALL)
         self._marshal = MarshalRtnl()
+        self.ask()
 
     def fileno(self) -> int:
         """Readable when something happened."""
@@ -68,6 +68,10 @@ class LinkMonitor:
     def close(self) -> None:
         """Listen no longer."""
         self._socket.close()
+
+    def ask(self) -> None:
+        """Be told how every link is now."""
+        self._socket.send(_GET_ALL)
 
     def read(self) -> tuple[list[Link], bool]:
         """What happened since, in order, and whether something was missed (then the links are to be asked anew)."""
