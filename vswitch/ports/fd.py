@@ -13,7 +13,8 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from vswitch.core.offload import HEADER, PLAIN, Capability
 from vswitch.ports import netns, tun
-from vswitch.ports.base import BURST_OCTETS, Capabilities, Options, Port, PortError, PortState
+from vswitch.ports.base import BURST_OCTETS, Capabilities, Options, PortError, PortState
+from vswitch.ports.device import DevicePort
 from vswitch.ports.links import Link
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class FdOptions(Options):
         return ("fd", self.fd)
 
 
-class FdPort(Port):
+class FdPort(DevicePort):
     """A TAP somebody else made. Its header may have any size, or it may have none."""
 
     kind = "fd"
@@ -45,8 +46,6 @@ class FdPort(Port):
     def __init__(self, options: Options, host: Host) -> None:
         """Not open yet."""
         super().__init__(options, host)
-        self._fd = -1
-        self._index = 0
         self._size = 0
         self._rest = bytearray()
 
@@ -78,10 +77,6 @@ class FdPort(Port):
         if self.namespace is not None:
             self.namespace.close()
             self.namespace = None
-
-    def fileno(self) -> int:
-        """The TAP's descriptor."""
-        return self._fd
 
     def receive_burst(self, buffers: Sequence[memoryview]) -> list[memoryview]:
         """One read a frame, its header brought to ten octets by where its parts are read to."""
@@ -115,16 +110,6 @@ class FdPort(Port):
                 raise
         return sent
 
-    def owns(self, link: Link) -> bool:
-        """By index: interfaces get renamed."""
-        return link.index == self._index
-
-    def link_changed(self, link: Link) -> None:
-        """Its owner may set the interface up and down, rename it and change its MTU."""
-        self.device = link.name
-        self.state = PortState.UP if link.up else PortState.DOWN
-        self.capabilities = Capabilities(self.capabilities.offload, link.mtu)
-
     def locate(self) -> bool:
         """The interface may have been moved to another namespace."""
         try:
@@ -133,13 +118,6 @@ class FdPort(Port):
             return False
         self._find_link()
         return True
-
-    def lose(self) -> None:
-        """The device is gone, and nobody but the one who handed it over can bring it back."""
-        self.state = PortState.NOT_PRESENT
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
 
     def _find_link(self) -> None:
         """Where the interface is and how. A kernel that does not tell where leaves the port up for good."""

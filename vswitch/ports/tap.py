@@ -14,7 +14,8 @@ from pyroute2.netlink.exceptions import NetlinkError
 from vswitch.core.offload import HEADER, Capability
 from vswitch.core.port import DEFAULT_MTU
 from vswitch.ports import netns, tun
-from vswitch.ports.base import BURST_OCTETS, Capabilities, Options, Port, PortError, PortState
+from vswitch.ports.base import BURST_OCTETS, Capabilities, Options, PortError, PortState
+from vswitch.ports.device import DevicePort
 from vswitch.ports.links import Link
 from vswitch.units import Addresses, InterfacePattern, MacAddress, NamespaceName, Rate
 
@@ -52,7 +53,7 @@ class TapOptions(Options):
         return None if "%" in self.tap else ("tap", self.netns, self.tap)
 
 
-class TapPort(Port):
+class TapPort(DevicePort):
     """Reads and writes what the interface's own side sends and receives."""
 
     kind = "tap"
@@ -63,8 +64,6 @@ class TapPort(Port):
     def __init__(self, options: Options, host: Host) -> None:
         """Not open yet."""
         super().__init__(options, host)
-        self._fd = -1
-        self._index = 0
         self._before: _Settings | None = None
         self._moved = False
 
@@ -92,10 +91,6 @@ class TapPort(Port):
         if self._moved or not self.options.netns:
             self.namespace.close()
         self.namespace = None
-
-    def fileno(self) -> int:
-        """The TAP's descriptor."""
-        return self._fd
 
     def receive_burst(self, buffers: Sequence[memoryview]) -> list[memoryview]:
         """One read a frame: the kernel hands a TAP's frames out one at a time."""
@@ -148,16 +143,6 @@ class TapPort(Port):
                 raise
         return True
 
-    def owns(self, link: Link) -> bool:
-        """By index: a guest may rename its interface."""
-        return link.index == self._index
-
-    def link_changed(self, link: Link) -> None:
-        """The guest may set its interface up and down, rename it and change its MTU."""
-        self.device = link.name
-        self.state = PortState.UP if link.up else PortState.DOWN
-        self.capabilities = Capabilities(self.capabilities.offload, link.mtu)
-
     def locate(self) -> bool:
         """The interface may have been moved to another namespace: its descriptor goes on working."""
         try:
@@ -172,13 +157,6 @@ class TapPort(Port):
             self.namespace.close()
         self.namespace, self._moved = namespace, True
         return True
-
-    def lose(self) -> None:
-        """The device is gone; the namespace is still watched for its return."""
-        self.state = PortState.NOT_PRESENT
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
 
     def wants(self, link: Link) -> bool:
         """A TAP of that name that somebody makes again."""
