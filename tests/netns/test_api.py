@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,23 @@ def test_ports_are_added_changed_and_removed(running: Running, lab: Lab) -> None
     assert running.vswitch("port", "del", "d") == vswitch_ok()
     assert "d" not in running.ports()
     assert running.vswitch("port", "del", "d").returncode == 2
+
+
+def test_calls_at_the_same_time_lose_none_of_their_changes(running: Running, lab: Lab) -> None:
+    names = [f"x{number}" for number in range(8)]
+    with ThreadPoolExecutor(len(names)) as callers:
+        added = [
+            callers.submit(running.client.call, "POST", "ports", {"name": name, **lab.tap(name)}) for name in names
+        ]
+        assert {call.result()["port"] for call in added} == set(names)
+        assert set(names) < set(running.ports())
+        macs = [f"02:00:00:00:01:{number:02x}" for number in range(20)]
+        tied = [callers.submit(running.client.call, "POST", "fdb", {"mac": mac, "port": "a"}) for mac in macs]
+        assert [call.result()["mac"] for call in tied] == macs
+        gone = [callers.submit(running.client.call, "DELETE", f"ports/{name}") for name in names]
+        assert [call.result() for call in gone] == [None] * len(names)
+    assert set(running.ports()) == {"a", "b", "c"}
+    assert {row["mac"] for row in running.client.call("GET", "fdb") if row["kind"] == "static"} == set(macs)
 
 
 class vswitch_ok:  # noqa: N801

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from vswitch import __version__
@@ -18,6 +18,7 @@ from vswitch.control.difference import compare
 from vswitch.control.metrics import FASTPATH, Exporter
 from vswitch.control.models import DifferenceModel, ExplanationModel, FdbRowModel, PortRow, SwitchInfo, VlanRow
 from vswitch.control.models import Snapshot as MetricsSnapshot
+from vswitch.control.schema import StaticEntry
 from vswitch.core.explain import explain
 from vswitch.core.mac import format_mac, parse_mac
 from vswitch.core.offload import PLAIN
@@ -30,7 +31,7 @@ from vswitch.stages import STAGES
 from vswitch.units import vlan_ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from vswitch.control.difference import Difference
     from vswitch.control.schema import SwitchConfig
@@ -91,61 +92,47 @@ class Service:
     async def become(self, new: SwitchConfig, *, dry_run: bool = False) -> DifferenceModel:
         """Bring the switch to `new`; ports that stay the same notice nothing."""
         async with self._changing:
-            difference = compare(self.config, new)
-            if difference.refused:
-                raise ConflictError(difference.refused[0])
-            if not dry_run and not difference.empty:
-                await self._change(difference, new)
-                log.info("configuration changed: %s", "; ".join(difference.lines))
-            return DifferenceModel(changes=difference.lines, applied=not dry_run)
+            return await self._become(new, dry_run=dry_run)
 
     async def add_port(self, name: str, options: dict[str, Any]) -> PortRow:
         """Add a port with the options that a configuration file would give it."""
-        data = self.config.dump()
-        if name in data["ports"]:
-            raise ConflictError(f"there is a port {name} already; `vswitch port set {name}` changes it")
-        data["ports"][name] = options
-        await self.apply(data)
+        async with self._editing() as data:
+            if name in data["ports"]:
+                raise ConflictError(f"there is a port {name} already; `vswitch port set {name}` changes it")
+            data["ports"][name] = options
         return self.port(name)
 
     async def set_port(self, name: str, changes: dict[str, Any]) -> PortRow:
         """Change options of a port; None takes one away."""
-        self._port(name)
-        data = self.config.dump()
-        merged = {**data["ports"][name], **changes}
-        data["ports"][name] = {key: value for key, value in merged.items() if value is not None}
-        await self.apply(data)
+        async with self._editing() as data:
+            self._port(name)
+            merged = {**data["ports"][name], **changes}
+            data["ports"][name] = {key: value for key, value in merged.items() if value is not None}
         return self.port(name)
 
     async def delete_port(self, name: str) -> None:
         """Remove a port, its static entries too."""
-        self._port(name)
-        data = self.config.dump()
-        del data["ports"][name]
-        data["fdb"]["static"] = [entry for entry in data["fdb"]["static"] if entry["port"] != name]
-        await self.apply(data)
+        async with self._editing() as data:
+            self._port(name)
+            del data["ports"][name]
+            data["fdb"]["static"] = [entry for entry in data["fdb"]["static"] if entry["port"] != name]
 
     async def add_static(self, entry: dict[str, Any]) -> FdbRowModel:
         """Tie a station to a port."""
-        data = self.config.dump()
-        data["fdb"]["static"].append(entry)
-        await self.apply(data)
-        added = self.config.fdb.static[-1]
+        async with self._editing() as data:
+            data["fdb"]["static"].append(entry)
+        added = StaticEntry.model_validate(entry)
         return self.fdb(vlan=added.vlan, mac=added.mac)[0]
 
     async def delete_entry(self, vlan: int, mac: str) -> None:
         """Forget a station, static or learned."""
         address = parse_mac(mac)
-        if not any(row.mac == address and row.vid == vlan for row in self.switch.fdb.rows(self.engine.clock())):
-            raise NotFoundError(f"{mac} is not known in VLAN {vlan}")
-        data = self.config.dump()
-        static = data["fdb"]["static"]
-        keep = [entry for entry in static if (entry["mac"], entry["vlan"]) != (format_mac(address), vlan)]
-        if len(keep) < len(static):
+        async with self._editing() as data:
+            static = data["fdb"]["static"]
+            keep = [entry for entry in static if (entry["mac"], entry["vlan"]) != (format_mac(address), vlan)]
             data["fdb"]["static"] = keep
-            await self.apply(data)
-        else:
-            self.switch.fdb.remove(vlan, address)
+            if len(keep) == len(static) and not self.switch.fdb.remove(vlan, address):
+                raise NotFoundError(f"{mac} is not known in VLAN {vlan}")
 
     def flush(self, *, port: str | None, vlan: int | None) -> int:
         """Forget what was learned on a port, in a VLAN, both, or everywhere; how many entries."""
@@ -243,6 +230,23 @@ class Service:
             raise NotFoundError(
                 f"there is no port {name}; the ports are {', '.join(self.switch.ports) or 'none'}"
             ) from None
+
+    @asynccontextmanager
+    async def _editing(self) -> AsyncIterator[dict[str, Any]]:
+        """The configuration as data to be edited, which nobody else edits meanwhile; then the switch becomes it."""
+        async with self._changing:
+            data = self.config.dump()
+            yield data
+            await self._become(configuration.validate(data))
+
+    async def _become(self, new: SwitchConfig, *, dry_run: bool = False) -> DifferenceModel:
+        difference = compare(self.config, new)
+        if difference.refused:
+            raise ConflictError(difference.refused[0])
+        if not dry_run and not difference.empty:
+            await self._change(difference, new)
+            log.info("configuration changed: %s", "; ".join(difference.lines))
+        return DifferenceModel(changes=difference.lines, applied=not dry_run)
 
     async def _attach(self, name: str, config: SwitchConfig) -> None:
         port = config.ports[name]
