@@ -98,6 +98,13 @@ def parse_vid(value: object) -> int:
     return value
 
 
+def parse_whole(value: object) -> object:
+    """Whatever is no boolean, which Python takes for a number. Raises ValueError."""
+    if isinstance(value, bool):
+        raise ValueError(f"found {shown(value)}, expected a whole number")
+    return value
+
+
 def _range(item: object) -> tuple[int, int]:
     """The first and the last VLAN of one item of a set."""
     if isinstance(item, int) and not isinstance(item, bool):
@@ -223,6 +230,7 @@ def _schema(kind: str | list[str], *examples: object, **more: object) -> WithJso
 _QUANTITY: Final = ["string", "number"]
 _MANY_VLANS: Final = ["array", "integer", "string"]
 
+Whole = Annotated[int, BeforeValidator(parse_whole)]
 Duration = Annotated[float, BeforeValidator(parse_duration), _schema(_QUANTITY, "300s", 300)]
 Rate = Annotated[int, BeforeValidator(parse_rate), _schema(_QUANTITY, "10mbit", 10_000_000)]
 Share = Annotated[float, BeforeValidator(parse_share), _schema(_QUANTITY, "0.5%", 0.005)]

@@ -172,6 +172,22 @@ def test_the_same_device_twice_is_found_in_spite_of_other_mistakes() -> None:
     ]
 
 
+def test_the_same_thing_written_in_two_ways_is_found() -> None:
+    static = "fdb: {static: [{mac: '52:54:00:00:00:0A', port: a, vlan: '01'}, {mac: '52-54-00-00-00-0a', port: b}]}"
+    text = f"name: x\nports:\n  a: {{fd: 5}}\n  b: {{fd: '05'}}\n  c: {{fd: 5.0}}\n{static}"
+    assert problems(text) == [
+        "lab.yml:4: ports.b.fd: 05 is the device of port a already",
+        "lab.yml:5: ports.c.fd: 5.0 is the device of port a already",
+        "lab.yml:6: fdb.static.1.mac: 52-54-00-00-00-0a has a static entry in VLAN 1 already",
+    ]
+
+
+@pytest.mark.parametrize("options", ["fd: false", "fd: yes", "tap: t, mtu: true"])
+def test_a_boolean_is_no_number(options: str) -> None:
+    assert "expected a whole number" in problems(f"name: x\nports: {{a: {{{options}}}}}")[0]
+    assert "expected a whole number" in problems("name: x\nports: {a: {tap: t}}\nfdb: {limit: yes}")[0]
+
+
 def test_a_device_is_told_apart_by_its_namespace_and_a_pattern_never_is_the_same() -> None:
     ports = "a: {tap: t}, b: {tap: t, netns: None}, c: {tap: t, netns: nothing}, d: {tap: v%d}, e: {tap: v%d}"
     assert list(load(f"name: x\nports: {{{ports}}}").ports) == ["a", "b", "c", "d", "e"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -12,13 +12,15 @@ from vswitch.control import yaml
 from vswitch.control.schema import BridgeOptions, PortConfig, SwitchConfig, TopLevel
 from vswitch.core.vlan import DEFAULT_VID
 from vswitch.ports import ANNOUNCED, ATTACHMENTS
-from vswitch.units import parse_port_name, shown
+from vswitch.units import parse_port_name, parse_station, parse_vid, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from vswitch.control.yaml import Document
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, order=True)
@@ -253,36 +255,45 @@ def _devices(ports: dict[str, Any]) -> Iterator[tuple[yaml.Path, str]]:
     seen: dict[object, str] = {}
     for name, port in ports.items():
         for kind in ATTACHMENTS if isinstance(port, dict) else ():
-            value, space = _word(port.get(kind)), port.get("netns")
-            if value is None or "%" in value:
+            device = _device(kind, port)
+            if device is None:
                 continue
-            device = (kind, space if isinstance(space, str) and kind != "fd" else None, value)
             if device in seen:
-                yield ("ports", name, kind), f"{value} is the device of port {seen[device]} already"
+                yield ("ports", name, kind), f"{port[kind]} is the device of port {seen[device]} already"
             seen.setdefault(device, name)
+
+
+def _device(kind: str, port: dict[str, Any]) -> object:
+    """What a port would be attached to, whatever is wrong with its other options; None where that cannot be told."""
+    named = {key: port[key] for key in (kind, "netns") if key in port}
+    try:
+        return ATTACHMENTS[kind].options_type.model_validate(named).device()
+    except ValidationError:
+        return None
 
 
 def _same_value(ports: dict[str, Any], key: str) -> Iterator[tuple[yaml.Path, str]]:
     seen: dict[str, str] = {}
     for name, port in ports.items():
         value = port.get(key) if isinstance(port, dict) else None
-        if isinstance(value, str):
-            same = value.lower().replace("-", ":")
+        same = _parsed(parse_station, value)
+        if same is not None:
             if same in seen:
                 yield ("ports", name, key), f"{value} is the address of port {seen[same]} already"
             seen.setdefault(same, name)
 
 
-def _word(value: object) -> str | None:
-    """A text or a number as text, so that `fd: 5` and `fd: "5"` are the same; None for anything else."""
-    if isinstance(value, str):
-        return value
-    return shown(value) if isinstance(value, int) and not isinstance(value, bool) else None
+def _parsed(parse: Callable[[object], T], value: object) -> T | None:
+    """None for what another check finds wrong."""
+    try:
+        return parse(value)
+    except ValueError:
+        return None
 
 
 def _static(static: list[Any], ports: dict[str, Any]) -> Iterator[tuple[yaml.Path, str]]:
     """Entries of unknown ports, and two for one station."""
-    seen: set[tuple[str, str | None]] = set()
+    seen: set[tuple[str | None, int | None]] = set()
     names = [str(name) for name in ports] if len(ports) <= 100 else []  # comparing each with each takes its time
     for index, entry in enumerate(static):
         if not isinstance(entry, dict):
@@ -292,8 +303,9 @@ def _static(static: list[Any], ports: dict[str, Any]) -> Iterator[tuple[yaml.Pat
         if isinstance(port, str) and port not in ports:
             near = difflib.get_close_matches(port[:100], names, 1, 0.5)
             yield (*path, "port"), f"there is no port {port}" + (f"; did you mean {near[0]}?" if near else "")
-        if isinstance(mac, str):
-            station = (mac.lower().replace("-", ":"), _word(entry.get("vlan", DEFAULT_VID)))
-            if station in seen:
-                yield (*path, "mac"), f"{mac} has a static entry in VLAN {station[1]} already"
-            seen.add(station)
+        station = _parsed(parse_station, mac), _parsed(parse_vid, entry.get("vlan", DEFAULT_VID))
+        if None in station:
+            continue
+        if station in seen:
+            yield (*path, "mac"), f"{mac} has a static entry in VLAN {station[1]} already"
+        seen.add(station)

@@ -18,7 +18,7 @@ from vswitch.core.port import PortSettings
 from vswitch.core.vlan import DEFAULT_VID, PortVlan
 from vswitch.ports import ATTACHMENTS, Options
 from vswitch.stages import STAGES
-from vswitch.units import Duration, Listen, MacAddress, PortName, SocketPath, Vid, VlanSet
+from vswitch.units import Duration, Listen, MacAddress, PortName, SocketPath, Vid, VlanSet, Whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,7 +87,7 @@ class StaticEntry(_Model):
 class FdbConfig(_Model):
     """The filtering database."""
 
-    limit: int = Field(DEFAULT_LIMIT, ge=1, le=10_000_000, description="stations, learned and static together")
+    limit: Whole = Field(DEFAULT_LIMIT, ge=1, le=10_000_000, description="stations, learned and static together")
     static: tuple[StaticEntry, ...] = Field((), description="stations that are tied to a port")
 
 

@@ -16,6 +16,7 @@ from vswitch.ports import netns, tun
 from vswitch.ports.base import BURST_OCTETS, Capabilities, Options, PortError, PortState
 from vswitch.ports.device import DevicePort
 from vswitch.ports.links import Link
+from vswitch.units import Whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 class FdOptions(Options):
     """A TAP by the number of its descriptor."""
 
-    fd: int = Field(ge=0, description="the number of an open TAP descriptor")
+    fd: Whole = Field(ge=0, description="the number of an open TAP descriptor")
     offload: bool = Field(True, description="whether superframes and partial checksums pass, if the TAP permits")
 
     def device(self) -> object:

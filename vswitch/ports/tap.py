@@ -17,7 +17,7 @@ from vswitch.ports import netns, tun
 from vswitch.ports.base import BURST_OCTETS, Capabilities, Options, PortError, PortState
 from vswitch.ports.device import DevicePort
 from vswitch.ports.links import Link
-from vswitch.units import Addresses, InterfacePattern, MacAddress, NamespaceName, Rate
+from vswitch.units import Addresses, InterfacePattern, MacAddress, NamespaceName, Rate, Whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,7 +37,7 @@ class TapOptions(Options):
     tap: InterfacePattern = Field(description="the interface's name, or a pattern such as vnet%d")
     netns: NamespaceName | None = Field(None, description="the namespace it lives in; made if it is missing")
     address: Addresses = Field((), description="addresses of the interface, with prefix length")
-    mtu: Annotated[int, Field(ge=68, le=MOST_MTU)] = Field(DEFAULT_MTU, description="octets of payload in a frame")
+    mtu: Annotated[Whole, Field(ge=68, le=MOST_MTU)] = Field(DEFAULT_MTU, description="octets of payload in a frame")
     mac: MacAddress | None = Field(None, description="the guest's MAC address")
     speed: Rate = Field(10_000_000_000, description="what the guest sees as the link's speed")
     offload: bool = Field(True, description="whether superframes and partial checksums pass")
