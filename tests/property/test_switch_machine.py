@@ -39,6 +39,8 @@ class SwitchMachine(RuleBasedStateMachine):
         self.model = ModelSwitch(ModelFdb(AGEING, limit), filtering)
         self.forwarded: Counter[str] = Counter()
         self.last: tuple[str, Octets, Verdict, int] | None = None
+        self.changed: set[bytes] = set()
+        self.switch.fdb.changed = lambda key: self.changed.add(key[1])
         for name in NAMES[:3]:
             self.plug(name, data.draw(port_settings), data.draw(mtus), data.draw(capabilities))
 
@@ -65,7 +67,8 @@ class SwitchMachine(RuleBasedStateMachine):
         assert self.last is not None
         name, sent, before, generation = self.last
         due = self.switch.next_deadline()
-        still = before.cacheable and generation == self.switch.generation and (due is None or due > self.now)
+        same = generation == self.switch.generation and not {sent.source, sent.destination} & self.changed
+        still = before.cacheable and same and (due is None or due > self.now)
         verdict = self._receive(name, replace(sent, length=min(sent.length, length)))
         if still:
             assert fared(verdict) == fared(before)
@@ -201,6 +204,7 @@ class SwitchMachine(RuleBasedStateMachine):
         if verdict.reason is None:
             self.forwarded[name] += wire(sent)[0]
         self.last = (name, sent, verdict, self.switch.generation)
+        self.changed.clear()
         return verdict
 
     def _refused(self, name: str, raw: bytes, reason: str) -> None:

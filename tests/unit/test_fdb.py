@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from vswitch.core.fdb import Fdb
 from vswitch.core.port import BridgePort
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 A, B, C = (bytes((2, 0, 0, 0, 0, last)) for last in (1, 2, 3))
 
@@ -55,16 +60,36 @@ def test_hearing_a_station_again_keeps_it(red: BridgePort) -> None:
 
 
 def test_a_move_takes_effect_at_once_and_is_counted(red: BridgePort, blue: BridgePort) -> None:
-    changes: list[None] = []
-    fdb = Fdb(changed=lambda: changes.append(None))
+    fdb = Fdb()
     fdb.learn(1, A, red, 0.0)
-    assert not changes
     fdb.learn(1, A, blue, 1.0)
     assert fdb.lookup(1, A, 1.0) is blue
     assert fdb.moves == 1
-    assert len(changes) == 1
     assert fdb.flush(port=red) == 0
     assert fdb.flush(port=blue) == 1
+
+
+def test_whoever_keeps_what_a_lookup_found_is_told_of_every_change(red: BridgePort, blue: BridgePort) -> None:
+    told: list[tuple[int, bytes]] = []
+    fdb = Fdb(ageing=10.0, limit=2, changed=told.append)
+    changes: list[tuple[Callable[[], object], list[bytes]]] = [
+        (lambda: fdb.learn(1, A, red, 0.0), [A]),
+        (lambda: fdb.learn(1, A, red, 1.0), []),
+        (lambda: fdb.learn(1, A, blue, 2.0), [A]),
+        (lambda: fdb.learn(1, B, blue, 3.0), [B]),
+        (lambda: fdb.learn(1, C, red, 4.0), [A, C]),
+        (lambda: fdb.expire(13.0), [B]),
+        (lambda: fdb.add_static(1, C, blue, 14.0), [C, C]),
+        (lambda: fdb.learn(1, C, red, 15.0), []),
+        (lambda: fdb.remove(1, C), [C]),
+        (lambda: fdb.learn(1, B, red, 16.0), [B]),
+        (lambda: fdb.flush(vid=2), []),
+        (lambda: fdb.flush(port=red), [B]),
+    ]
+    for change, stations in changes:
+        change()
+        assert [mac for _, mac in told] == stations
+        told.clear()
 
 
 def test_a_static_entry_is_never_learned_over_nor_expires(red: BridgePort, blue: BridgePort) -> None:

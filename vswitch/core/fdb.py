@@ -56,8 +56,8 @@ class Preview(NamedTuple):
 class Fdb:
     """Learned and static entries of one switch.
 
-    limit: learned and static entries together.  ageing: seconds.  changed: called when a lookup that found a port may
-    from now on find another one, or none.
+    limit: learned and static entries together.  ageing: seconds.  changed: called with the key of each station that
+    came, moved, was tied to a port or went: what a lookup of it found may be otherwise now.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Fdb:
         *,
         ageing: float = DEFAULT_AGEING,
         limit: int = DEFAULT_LIMIT,
-        changed: Callable[[], None] = lambda: None,
+        changed: Callable[[Key], object] = lambda _: None,
     ) -> None:
         """An empty database."""
         self.ageing = ageing
@@ -73,7 +73,7 @@ class Fdb:
         self.moves = 0
         self.evictions = 0
         self.sizes: dict[int, int] = {}
-        self._changed = changed
+        self.changed = changed
         self._entries: dict[Key, FdbEntry] = {}
         self._queues: dict[BridgePort, OrderedDict[Key, FdbEntry]] = {}
 
@@ -131,14 +131,12 @@ class Fdb:
         elif not self._make_room(port):
             raise ValueError(f"the table is full: it holds {self.limit} static entries already")
         self._insert(key, FdbEntry(port, now, static=True))
-        self._changed()
 
     def remove(self, vid: int, mac: bytes) -> bool:
         """Forget one station, static or learned; whether it was there."""
         if (vid, mac) not in self._entries:
             return False
         self._drop((vid, mac))
-        self._changed()
         return True
 
     def flush(self, *, port: BridgePort | None = None, vid: int | None = None, static: bool = False) -> int:
@@ -153,8 +151,6 @@ class Fdb:
         ]
         for key in doomed:
             self._drop(key)
-        if doomed:
-            self._changed()
         return len(doomed)
 
     def forget_port(self, port: BridgePort) -> None:
@@ -188,8 +184,6 @@ class Fdb:
             while queue and not self._lives(next(iter(queue.values())), now):
                 self._drop(next(iter(queue)))
                 expired += 1
-        if expired:
-            self._changed()
         return expired
 
     def _lives(self, entry: FdbEntry, now: float) -> bool:
@@ -200,6 +194,7 @@ class Fdb:
         self.sizes[key[0]] = self.sizes.get(key[0], 0) + 1
         if not entry.static:
             self._queue(entry.port)[key] = entry
+        self.changed(key)
 
     def _queue(self, port: BridgePort) -> OrderedDict[Key, FdbEntry]:
         return self._queues.setdefault(port, OrderedDict())
@@ -210,7 +205,7 @@ class Fdb:
         del self._queues[entry.port][key]
         entry.port, entry.seen = port, now
         self._queue(port)[key] = entry
-        self._changed()
+        self.changed(key)
 
     def _make_room(self, port: BridgePort) -> bool:
         """Whether an entry of `port` fits, once one was evicted for it if need be."""
@@ -222,7 +217,6 @@ class Fdb:
             return False
         self._drop(victim)
         self.evictions += 1
-        self._changed()
         return True
 
     def _victim(self, port: BridgePort | None) -> Key | None:
@@ -240,3 +234,4 @@ class Fdb:
             del self.sizes[key[0]]
         if not entry.static:
             del self._queues[entry.port][key]
+        self.changed(key)

@@ -32,7 +32,8 @@ net/core/dev.c, which sees a frame after skb_vlan_untag() took its outer tag off
 class Switch:
     """Ports, their rules and the filtering database of one learning domain.
 
-    generation: grows with every change that can alter a verdict; what was cached under an older one is void.
+    generation: grows with every change of ports and rules; a verdict cached under an older one is void. What becomes of
+    a station is told by `fdb.changed`, and voids the verdicts of frames from and to that one.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Switch:
         self.stages: tuple[Stage, ...] = tuple(stages)
         self.vlan_filtering = vlan_filtering
         self.generation = 0
-        self.fdb = Fdb(ageing=ageing, limit=limit, changed=self._changed)
+        self.fdb = Fdb(ageing=ageing, limit=limit)
         self._members: dict[int, tuple[BridgePort, ...]] = {}
         self._ingress: list[Callable[[Frame, float], Verdict | None]] = []
         self._egress: list[Callable[[Frame, BridgePort, float], Frame | Reason | None]] = []
@@ -108,7 +109,7 @@ class Switch:
         self._timed = [stage for stage in active if type(stage).next_deadline is not Stage.next_deadline]
         self._cacheable = all(stage.cacheable for stage in active)
         self._members.clear()
-        self._changed()
+        self.generation += 1
 
     def members(self, vid: int) -> tuple[BridgePort, ...]:
         """The ports, up or not, that a frame in this VLAN may leave by; every port where VLAN filtering is off."""
@@ -122,7 +123,7 @@ class Switch:
         """Decide of the octets (virtio-net header first) that came in by `port`, learn from them and count them."""
         frame = Frame.parse(raw, port)
         if isinstance(frame, Reason):
-            port.counters.receive.octets += max(0, len(raw) - HEADER)
+            port.counters.receive.count_runt(max(0, len(raw) - HEADER))
             port.counters.drop(frame)
             return drop(frame)
         return self.receive(frame, now)
@@ -169,9 +170,8 @@ class Switch:
             else:
                 kept = fate
         reason = None if egress or lost else kept if known else Reason.NO_EGRESS
-        # An unknown address may be learned any moment, and a shorter frame fit: neither empties a cache.
-        cacheable = self._cacheable and not lost and (known or frame.cast != UNICAST)
-        return Verdict(reason, tuple(egress), tuple(lost), cacheable)
+        cacheable = self._cacheable and not lost  # a shorter frame may fit
+        return Verdict(reason, tuple(egress), tuple(lost), cacheable, learned=True)
 
     def fate(self, frame: Frame, port: BridgePort, now: float) -> Egress | Reason:
         """How the frame leaves by one candidate port, or why it does not."""
@@ -194,7 +194,7 @@ class Switch:
             return Reason.PORT_DOWN
         if self.vlan_filtering and not self._is_member(port, frame.vid):
             return Reason.VLAN_FILTERED
-        if frame.longest > port.mtu + ETHERNET_HEADER + (2 * _TAG if frame.tpid else _TAG):
+        if frame.longest > longest(port, tagged=frame.tpid != 0):
             return Reason.OVERSIZE
         return None
 
@@ -232,8 +232,10 @@ class Switch:
         vlan = port.settings.vlan
         return not self.vlan_filtering or vid in vlan.untagged or vid in vlan.tagged
 
-    def _changed(self) -> None:
-        self.generation += 1
+
+def longest(port: BridgePort, *, tagged: bool) -> int:
+    """Octets of the longest frame that may leave there, Ethernet header and the tag that it came with included."""
+    return port.mtu + ETHERNET_HEADER + (2 * _TAG if tagged else _TAG)
 
 
 def _first(*deadlines: float | None) -> float | None:

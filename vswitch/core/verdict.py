@@ -15,11 +15,13 @@ class Reason(StrEnum):
     """Why a frame is dropped. The names are stable: metrics, `explain` and captures use the same word."""
 
     meaning: str
+    number: int
 
     def __new__(cls, value: str, meaning: str) -> Reason:
-        """A member is its name; what it means, in one sentence, comes along."""
+        """A member is its name; what it means, in one sentence, and its place in the order come along."""
         member = str.__new__(cls, value)
         member._value_ = value
+        member.number = len(cls.__members__)
         member.meaning = meaning
         return member
 
@@ -54,14 +56,15 @@ class Verdict:
     """The whole of a decision: dropped with a reason, or forwarded to each of `egress`.
 
     `lost` names the ports that the frame was meant for and could not leave by, each with its reason: those are
-    drops of the egress port. `cacheable` says whether the next frame of the same flow, if it is no longer than this
-    one, would fare the same until a generation passes.
+    drops of the egress port. `learned` says whether the source was learned. `cacheable` says whether the next frame of
+    the same flow, if it is no longer than this one, would fare the same until the switch tells of a change.
     """
 
     reason: Reason | None = None
     egress: tuple[Egress, ...] = ()
     lost: tuple[tuple[BridgePort, Reason], ...] = ()
     cacheable: bool = True
+    learned: bool = False
 
 
 def drop(reason: Reason) -> Verdict:
