@@ -13,16 +13,23 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from vswitch.core.frame import Frame
+from vswitch.core.verdict import Reason
+from vswitch.fastpath import table_type
+from vswitch.fastpath.cache import FlowCache
+from vswitch.fastpath.flowcache import ROOM
 from vswitch.outlet import LINK_DOWN, Attached
-from vswitch.ports.base import PortError, PortState
+from vswitch.ports.base import BURST_OCTETS, PortError, PortState
 from vswitch.ports.links import LinkMonitor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
+    from vswitch.core.offload import Buffer
     from vswitch.core.port import BridgePort
     from vswitch.core.switch import Switch
     from vswitch.core.verdict import Egress
+    from vswitch.fastpath.flowcache import Flow
     from vswitch.ports.base import Options, Port
     from vswitch.ports.links import Link
     from vswitch.ports.netns import Namespace
@@ -31,14 +38,11 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-BURST: Final = 32
+BURST: Final = 64
 """Frames that a port may bring in before the next one has its turn."""
 
 REVIVALS: Final = tuple(0.05 * 2**n for n in range(9))
 """Seconds between the tries to take hold of a device that came back: for some 25 seconds, ever less often."""
-
-BUFFER: Final = 68 * 1024
-"""Octets of a receive buffer: a superframe (64 KiB of IP), its headers, tags and virtio-net header, and to spare."""
 
 
 class Engine:
@@ -51,7 +55,9 @@ class Engine:
         self.attached: dict[str, Attached] = {}
         self._by_port: dict[BridgePort, Attached] = {}
         self._monitors: dict[Namespace, LinkMonitor] = {}
-        self._buffers = [memoryview(bytearray(BUFFER)) for _ in range(BURST)]
+        self._buffer = bytearray(ROOM)
+        self._cache = FlowCache(switch, table_type(), self._buffer)
+        self._buffers = [memoryview(bytearray(ROOM)) for _ in range(BURST // 2)]
         self._worker = ThreadPoolExecutor(1, "vswitch-links")
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -61,12 +67,13 @@ class Engine:
     async def attach(self, bridge: BridgePort, port: Port) -> None:
         """Open the attachment and let its frames in. Raises PortError, with nothing left behind."""
         await self._blocking(port.open)
-        attached = Attached(bridge, port)
+        attached = Attached(bridge, port, *self._cache.add_port(bridge))
         try:
             await self._monitor(port)
             bridge.up = False
             self.switch.add_port(bridge)
         except BaseException:
+            self._cache.remove_port(bridge)
             await self._blocking(port.close)
             raise
         self.attached[bridge.name] = self._by_port[bridge] = attached
@@ -78,6 +85,7 @@ class Engine:
         del self._by_port[attached.bridge]
         self._stop(attached)
         self.switch.remove_port(name)
+        self._cache.remove_port(attached.bridge)
         namespace = attached.port.namespace
         await self._blocking(attached.port.close)
         self._unmonitor(namespace)
@@ -105,22 +113,58 @@ class Engine:
     # Frames
 
     def _receive(self, attached: Attached) -> None:
-        """One burst of one port, from its attachment through the switch to the attachments of others."""
+        """One burst of one port, from its attachment to the attachments of others."""
+        now = self.clock()
         try:
-            raws = attached.port.receive_burst(self._buffers)
+            if attached.port.direct:
+                self._burst(attached, now)
+            else:
+                self._relay(attached, now)
         except OSError as error:
             self._trouble(attached, error)
-            return
-        now = self.clock()
-        switch, bridge, by_port = self.switch, attached.bridge, self._by_port
-        touched = set[Attached]()
-        for raw in raws:
-            for egress in switch.receive_raw(raw, bridge, now).egress:
-                outlet = by_port[egress.port]
-                outlet.put(egress)
-                touched.add(outlet)
-        self._flush(touched)
         self._arm(now)
+
+    def _burst(self, attached: Attached, now: float) -> None:
+        """The fast path reads and writes by itself, until nothing waits, and hands back what it cannot forward."""
+        cache, fd, left = self._cache, attached.port.fileno(), BURST
+        while left > 0:
+            cache.keep_up()
+            read, flows, length, flow, done = attached.table.burst(fd, left, BURST_OCTETS)
+            cache.heard(flows, attached.bridge, now)
+            if length < 0:
+                return
+            left -= read
+            self._flush(self._decide(attached, memoryview(self._buffer)[:length], flow, done, now))
+
+    def _relay(self, attached: Attached, now: float) -> None:
+        """The attachment reads, and frames go through the fast path one by one."""
+        cache, touched = self._cache, set[Attached]()
+        for raw in attached.port.receive_burst(self._buffers):
+            cache.keep_up()
+            flow, done = attached.table.carry(raw)
+            if flow is not None:
+                cache.heard((flow,), attached.bridge, now)
+            if flow is None or done < len(flow.exits):
+                touched |= self._decide(attached, raw, flow, done, now)
+        self._flush(touched)
+
+    def _decide(self, attached: Attached, raw: Buffer, flow: Flow | None, done: int, now: float) -> set[Attached]:
+        """Have the switch decide of a frame, or send it by the exits of its flow that are left; where it waits now."""
+        bridge = attached.bridge
+        frame = Frame.parse(raw, bridge)
+        if isinstance(frame, Reason):
+            self.switch.refuse(raw, bridge, frame)
+            return set()
+        if flow is not None:
+            egress = tuple(flow.egress(frame, done))
+        else:
+            verdict = self.switch.receive(frame, now)
+            self._cache.offer(frame, verdict)
+            egress = verdict.egress
+        outlets = [self._by_port[each.port] for each in egress]
+        for outlet, each in zip(outlets, egress, strict=True):
+            outlet.put(each)
+        return set(outlets)
 
     def _flush(self, outlets: Iterable[Attached]) -> None:
         for outlet in outlets:
@@ -171,6 +215,7 @@ class Engine:
             if (bridge.mtu, bridge.offload) != (port.capabilities.mtu, port.capabilities.offload):
                 bridge.mtu, bridge.offload = port.capabilities.mtu, port.capabilities.offload
                 self.switch.ports_changed()
+            attached.exit.state[0] = port.fileno() if port.direct else -1
             if not attached.reading:
                 asyncio.get_running_loop().add_reader(port.fileno(), self._receive, attached)
                 attached.reading = True
@@ -187,6 +232,7 @@ class Engine:
             if attached.queue:
                 loop.remove_writer(attached.port.fileno())
             attached.reading = False
+        attached.exit.state[0] = -1
         attached.discard()
 
     def _trouble(self, attached: Attached, error: OSError) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vswitch.core.offload import Buffer
     from vswitch.core.port import BridgePort
     from vswitch.core.verdict import Egress
+    from vswitch.fastpath.flowcache import Exit, FlowTable
     from vswitch.ports.base import Port
 
 QUEUE: Final = 512
@@ -39,10 +40,12 @@ class Outgoing(NamedTuple):
 class Attached:
     """A port of the switch with its attachment, and what waits to leave by it."""
 
-    def __init__(self, bridge: BridgePort, port: Port) -> None:
-        """Nothing waits yet."""
+    def __init__(self, bridge: BridgePort, port: Port, table: FlowTable, exit_: Exit) -> None:
+        """Nothing waits yet. table, exit_: what the fast path knows of the port."""
         self.bridge = bridge
         self.port = port
+        self.table = table
+        self.exit = exit_
         self.burst: list[Outgoing] = []
         self.queue: deque[Outgoing] = deque()
         self.reading = False
@@ -50,6 +53,7 @@ class Attached:
 
     def put(self, egress: Egress) -> None:
         """Add a frame to the burst that leaves next."""
+        self.exit.state[1] = 1
         frame = egress.frame
         forms = frame.form(egress.edit, self.bridge.offload)
         if len(forms) == 1:
@@ -60,20 +64,17 @@ class Attached:
     def flush(self) -> bool:
         """Send the burst behind what waits already; whether anything still waits."""
         burst, self.burst = self.burst, []
-        if self.queue:
-            self._enqueue(burst)
-            return True
-        sent = self._send(burst)
+        sent = 0 if self.queue else self._send(burst)
         if sent < len(burst):
             self._enqueue(burst[sent:])
-        return bool(self.queue)
+        return self._waits()
 
     def drain(self) -> bool:
         """The attachment is writable again: send what waits; whether anything still does."""
         sent = self._send(list(self.queue))
         for _ in range(sent):
             self.queue.popleft()
-        return bool(self.queue)
+        return self._waits()
 
     def discard(self) -> None:
         """The attachment went away: what waits for it is lost."""
@@ -81,6 +82,12 @@ class Attached:
             self.bridge.counters.drop(Reason.PORT_DOWN, outgoing.segments)
         self.queue.clear()
         self.burst.clear()
+        self._waits()
+
+    def _waits(self) -> bool:
+        """Whether anything waits still; the fast path is told, so that it lets no frame overtake."""
+        self.exit.state[1] = bool(self.queue)
+        return bool(self.queue)
 
     def _send(self, frames: list[Outgoing]) -> int:
         """Send as many as the attachment takes now; a frame that it refuses is counted and done with."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import pytest
 
 from tests.unit.frames import BROADCAST, LLDP, A, B, C, leaving, raw

@@ -122,11 +122,13 @@ class Switch:
     def receive_raw(self, raw: Buffer, port: BridgePort, now: float) -> Verdict:
         """Decide of the octets (virtio-net header first) that came in by `port`, learn from them and count them."""
         frame = Frame.parse(raw, port)
-        if isinstance(frame, Reason):
-            port.counters.receive.count_runt(max(0, len(raw) - HEADER))
-            port.counters.drop(frame)
-            return drop(frame)
-        return self.receive(frame, now)
+        return self.refuse(raw, port, frame) if isinstance(frame, Reason) else self.receive(frame, now)
+
+    def refuse(self, raw: Buffer, port: BridgePort, reason: Reason) -> Verdict:
+        """Count octets that came in by `port` and are no frame, for that reason."""
+        port.counters.receive.count_runt(max(0, len(raw) - HEADER))
+        port.counters.drop(reason)
+        return drop(reason)
 
     def receive(self, frame: Frame, now: float) -> Verdict:
         """Decide of a frame that came in, learn from it and count it."""
@@ -136,6 +138,7 @@ class Switch:
         if verdict is None:
             self.fdb.learn(frame.vid, frame.source, frame.port, now)
             verdict = self.forward(frame, self.fdb.lookup(frame.vid, frame.destination, now), now)
+        verdict.cacheable &= self._cacheable
         if verdict.reason is not None:
             counters.drop(verdict.reason, frame.segments)
         for port, reason in verdict.lost:
@@ -170,8 +173,7 @@ class Switch:
             else:
                 kept = fate
         reason = None if egress or lost else kept if known else Reason.NO_EGRESS
-        cacheable = self._cacheable and not lost  # a shorter frame may fit
-        return Verdict(reason, tuple(egress), tuple(lost), cacheable, learned=True)
+        return Verdict(reason, tuple(egress), tuple(lost), cacheable=not lost, learned=True)  # a shorter one may fit
 
     def fate(self, frame: Frame, port: BridgePort, now: float) -> Egress | Reason:
         """How the frame leaves by one candidate port, or why it does not."""

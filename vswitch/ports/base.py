@@ -68,6 +68,9 @@ class Port(ABC):
     options_type: ClassVar[type[Options]] = Options
     """What its part of a configuration is."""
 
+    direct: bool = False
+    """Whether each frame, its ten-octet header in front, is one read or write of `fileno()`."""
+
     def __init__(self, options: Options, host: Host) -> None:
         """Not open yet."""
         self.options = options

@@ -58,6 +58,7 @@ class TapPort(DevicePort):
 
     kind = "tap"
     options_type = TapOptions
+    direct = True
 
     options: TapOptions
 

@@ -1,0 +1,176 @@
+"""Fills the flow tables with verdicts of the switch, and empties them of those that no longer hold.
+
+A verdict is kept from the second frame of its flow on, so that a flood of random addresses, each seen once, leaves the
+tables as they are. Each port has a table of its own, of bounded size: whoever overfills one empties only that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from vswitch.core.mac import is_group
+from vswitch.core.offload import PLAIN, Capability
+from vswitch.core.switch import longest
+from vswitch.fastpath.flowcache import KEY, TYPE, Exit, Flow
+
+if TYPE_CHECKING:
+    from array import array
+    from collections.abc import Callable, Iterable
+
+    from vswitch.core.fdb import Key
+    from vswitch.core.frame import Frame, TagEdit
+    from vswitch.core.port import BridgePort
+    from vswitch.core.switch import Switch
+    from vswitch.core.verdict import Verdict
+    from vswitch.fastpath.flowcache import FlowTable
+
+FLOWS: Final = 4096
+"""Flows that one port's table holds at most."""
+
+HEARD: Final = 512
+"""Flows of which one frame came that are remembered, for a port, until their second one comes."""
+
+UNBOUNDED: Final = 1 << 30
+
+
+class Entrance:
+    """One port's table, and what is remembered to fill it."""
+
+    __slots__ = ("flows", "heard", "table")
+
+    def __init__(self, table: FlowTable) -> None:
+        """Nothing is known yet."""
+        self.table = table
+        self.flows: dict[bytes, Flow] = {}
+        self.heard: set[bytes] = set()
+
+    def clear(self) -> None:
+        """Know nothing again."""
+        self.table.clear()
+        self.flows.clear()
+
+
+class FlowCache:
+    """The flow tables of one switch."""
+
+    def __init__(
+        self, switch: Switch, table_type: Callable[[array[int], bytearray], FlowTable], buffer: bytearray
+    ) -> None:
+        """Tables are made by `table_type`, and read into `buffer`."""
+        self._switch = switch
+        self._table_type = table_type
+        self._buffer = buffer
+        self._generation = switch.generation
+        self._entrances: dict[BridgePort, Entrance] = {}
+        self._exits: dict[BridgePort, Exit] = {}
+        self._stations: dict[Key, dict[Flow, Entrance]] = {}
+        switch.fdb.changed = self._station_changed
+
+    def add_port(self, port: BridgePort) -> tuple[FlowTable, Exit]:
+        """A port's table, and where it is written to."""
+        table = self._table_type(port.counters.values, self._buffer)
+        self._entrances[port] = Entrance(table)
+        self._exits[port] = Exit(port.counters.values)
+        return table, self._exits[port]
+
+    def remove_port(self, port: BridgePort) -> None:
+        """Forget a port, and every flow: any may leave by it."""
+        self._clear()
+        del self._entrances[port], self._exits[port]
+
+    def keep_up(self) -> None:
+        """Forget verdicts that a change of ports and rules made void."""
+        if self._generation != self._switch.generation:
+            self._clear()
+
+    def heard(self, flows: Iterable[Flow], port: BridgePort, now: float) -> None:
+        """Frames of these flows came in by `port`, those of the last flow last: their sources are still there."""
+        learn = self._switch.fdb.learn
+        for flow in flows:
+            if flow.learned:
+                learn(flow.vid, flow.source, port, now)
+
+    def offer(self, frame: Frame, verdict: Verdict) -> None:
+        """Keep a verdict, if the next frame of the flow fares the same and this is not its first."""
+        if not verdict.cacheable or any(egress.frame is not frame for egress in verdict.egress):
+            return
+        entrance, key = self._entrances[frame.port], _key(frame)
+        if key in entrance.flows or self._generation != self._switch.generation:
+            return
+        if key not in entrance.heard:
+            if len(entrance.heard) >= HEARD:
+                entrance.heard.clear()
+            entrance.heard.add(key)
+            return
+        entrance.heard.discard(key)
+        if len(entrance.flows) >= FLOWS:
+            self._empty(entrance)
+        self._add(self._flow(key, frame, verdict), entrance)
+
+    def _flow(self, key: bytes, frame: Frame, verdict: Verdict) -> Flow:
+        tagged = frame.tpid != 0
+        fits, offload = UNBOUNDED, Capability.ALL
+        for port, _, _ in verdict.egress:
+            fits, offload = min(fits, longest(port, tagged=tagged)), offload & port.offload
+        return Flow(
+            key=key,
+            vid=frame.vid,
+            source=frame.source,
+            destination=frame.destination,
+            learned=verdict.learned,
+            cast=frame.cast,
+            drop=-1 if verdict.reason is None else verdict.reason.number,
+            longest=fits,
+            offload=offload,
+            exits=tuple((self._exits[port], _tag(edit)) for port, _, edit in verdict.egress),
+            ports=tuple(port for port, _, _ in verdict.egress),
+        )
+
+    def _add(self, flow: Flow, entrance: Entrance) -> None:
+        entrance.flows[flow.key] = flow
+        entrance.table.add(flow)
+        for station in _stations(flow):
+            self._stations.setdefault(station, {})[flow] = entrance
+
+    def _forget(self, flow: Flow) -> None:
+        for station in _stations(flow):
+            flows = self._stations[station]
+            del flows[flow]
+            if not flows:
+                del self._stations[station]
+
+    def _empty(self, entrance: Entrance) -> None:
+        for flow in entrance.flows.values():
+            self._forget(flow)
+        entrance.clear()
+
+    def _clear(self) -> None:
+        self._generation = self._switch.generation
+        self._stations.clear()
+        for entrance in self._entrances.values():
+            entrance.clear()
+
+    def _station_changed(self, station: Key) -> None:
+        for flow, entrance in list(self._stations.get(station, {}).items()):
+            del entrance.flows[flow.key]
+            entrance.table.discard(flow.key)
+            self._forget(flow)
+
+
+def _key(frame: Frame) -> bytes:
+    tag = frame.tpid.to_bytes(2) + frame.tci.to_bytes(2) if frame.tpid else bytes(frame.raw[TYPE:KEY])
+    return b"".join((PLAIN, frame.destination, frame.source, tag))
+
+
+def _tag(edit: TagEdit | None) -> bytes | None:
+    if edit is None:
+        return None
+    return edit.tpid.to_bytes(2) + edit.tci.to_bytes(2) if edit.tpid else b""
+
+
+def _stations(flow: Flow) -> Iterable[Key]:
+    """The stations whose changes make the verdict void."""
+    if not flow.learned:
+        return ()
+    source, destination = (flow.vid, flow.source), (flow.vid, flow.destination)
+    return (source,) if source == destination or is_group(flow.destination) else (source, destination)

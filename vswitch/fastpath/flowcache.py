@@ -1,0 +1,262 @@
+"""The fast path of one port: a verdict that was decided once is carried out for every frame of its flow.
+
+A flow is what enters by one port with the same addresses and the same tag. The table knows no rule: it reads, looks up,
+counts, writes, and hands back the first frame that it knows no verdict for, or cannot carry out wholly. Who fills it,
+and empties it in time, is `fastpath.cache`.
+
+This is the Python twin of `_flowcache.c`, which does the same, function by function, without the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from dataclasses import dataclass
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from vswitch.core import offload
+from vswitch.core.frame import C_TAG, MINIMUM, S_TAG, TagEdit
+from vswitch.core.offload import HEADER, PLAIN, Buffer
+from vswitch.core.stats import DROPPED, RECEIVE, TRANSMIT
+from vswitch.core.verdict import Egress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from vswitch.core.frame import Frame
+    from vswitch.core.port import BridgePort
+
+ROOM: Final = 68 * 1024
+"""Octets of a receive buffer: a superframe (64 KiB of IP), its headers, tags and virtio-net header, and to spare."""
+
+TYPE: Final = HEADER + 12
+KEY: Final = TYPE + 2
+"""Where the ethertype of a frame begins, and ends: all before is the key of a flow that has no tag."""
+
+TAG_END: Final = TYPE + 4
+PADDED: Final = HEADER + MINIMUM
+_TAG: Final = Struct(">HH")
+_TAGS: Final = (C_TAG.to_bytes(2), S_TAG.to_bytes(2))
+
+
+class Exit:
+    """Where frames leave by one port.
+
+    state: the descriptor that a frame with its virtio-net header is written to, -1 where only the engine knows how; and
+        whether frames wait there already (0 or 1), which none may overtake.
+    values: the port's counters.
+    """
+
+    __slots__ = ("state", "values")
+
+    def __init__(self, values: array[int]) -> None:
+        """Not open yet."""
+        self.state = array("i", (-1, 0))
+        self.values = values
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Flow:
+    """A verdict, as it is carried out.
+
+    key: PLAIN, addresses and ethertype, and the tag control information where that is a tag's.
+    vid, source, destination: what the switch made of it.  learned: whether its frames tell where the source is.
+    cast: of `core.stats`.  drop: the number of the Reason that its frames are dropped for, or -1.
+    longest: octets of the longest frame that fits every exit.  offload: what every exit completes by itself.
+    exits: with the tag that a frame is to have there: four octets, none (b""), or as it came (None).
+    ports: the ports of the exits.
+    """
+
+    key: bytes
+    vid: int
+    source: bytes
+    destination: bytes
+    learned: bool
+    cast: int
+    drop: int
+    longest: int
+    offload: int
+    exits: tuple[tuple[Exit, bytes | None], ...]
+    ports: tuple[BridgePort, ...]
+
+    def egress(self, frame: Frame, done: int) -> Iterator[Egress]:
+        """How a frame of the flow leaves by the exits from number `done` on."""
+        for port, (_, tag) in zip(self.ports[done:], self.exits[done:], strict=True):
+            yield Egress(port, frame, None if tag is None else TagEdit(*_TAG.unpack(tag or bytes(4))))
+
+
+Match = tuple[Flow, int, int]
+"""The flow of a frame, and its segments and octets as on the wire."""
+
+Turn = tuple[int, list[Flow], int, Flow | None, int]
+"""What came of a burst: the frames read; the flows met, the one met last at the end; the length of the frame in the
+buffer that is handed back, or -1; its flow, if that is known; and how many of the flow's exits it left by."""
+
+
+class FlowTable:
+    """The flows that enter by one port."""
+
+    def __init__(self, values: array[int], buffer: bytearray) -> None:
+        """values: the port's counters.  buffer: ROOM octets that bursts are read into."""
+        self._values = values
+        self._view = memoryview(buffer)
+        self._flows: dict[bytes, Flow] = {}
+
+    def __len__(self) -> int:
+        """Flows known."""
+        return len(self._flows)
+
+    def add(self, flow: Flow) -> None:
+        """Know a flow, instead of another one with that key."""
+        self._flows[flow.key] = flow
+
+    def discard(self, key: bytes) -> None:
+        """Know it no longer."""
+        self._flows.pop(key, None)
+
+    def clear(self) -> None:
+        """Know none."""
+        self._flows.clear()
+
+    def burst(self, fd: int, frames: int, octets: int) -> Turn:
+        """Forward what waits at a descriptor: at most so many frames, and no more once it were so many octets.
+
+        Frames of one flow and one length that follow each other are a run: what is the same for all of it is done once.
+        Raises OSError where nothing can be read, other than that nothing waits.
+        """
+        view = out = self._view
+        parts, head = (view,), view[:KEY]
+        readv, write, find = os.readv, os.write, self._flows.get
+        met: dict[Flow, None] = {}
+        run: Flow = _NO_RUN
+        read = length = count = exit_fd = 0
+        while read < frames and octets > 0:
+            try:
+                got = readv(fd, parts)
+            except BlockingIOError:
+                break
+            except OSError:
+                if not read:
+                    raise
+                break  # the next read will say it again
+            read += 1
+            octets -= got
+            flow = find(head.tobytes())
+            if flow is not run or got != length:
+                self._count_run(run, length, count)
+                run, length, count = _NO_RUN, got, 0
+                if got < PADDED:
+                    view[got:PADDED] = bytes(PADDED - got)
+                out = view[: max(got, PADDED)]
+                if flow is None or not _runs(flow, got):
+                    flow, done = self._carry(out, got)
+                    _meet(met, flow)
+                    if flow is None or done < len(flow.exits):
+                        return read, list(met), got, flow, done
+                    continue
+                run, exit_fd = flow, flow.exits[0][0].state[0]
+                _meet(met, flow)
+            try:
+                write(exit_fd, out)
+            except OSError:
+                self._count_run(run, length, count)
+                self._count_received(run, 1, length - HEADER)
+                return read, list(met), length, run, 0
+            count += 1
+        self._count_run(run, length, count)
+        return read, list(met), -1, None, 0
+
+    def carry(self, raw: Buffer) -> tuple[Flow | None, int]:
+        """Forward one frame: its flow, None where that is unknown, and how many of its exits it left by."""
+        got = len(raw)
+        return self._carry(raw if got >= PADDED else bytes(raw).ljust(PADDED, b"\0"), got)
+
+    def match(self, raw: Buffer) -> Match | None:
+        """The flow that a frame belongs to, if it is known and the frame can leave whole by every exit of it."""
+        return self._match(raw.ljust(PADDED, b"\0") if isinstance(raw, bytes) else raw, len(raw))
+
+    def _match(self, raw: Buffer, got: int) -> Match | None:
+        """`raw` is padded; `got` octets were received."""
+        if got < KEY:
+            return None
+        key = PLAIN + bytes(raw[HEADER:KEY])
+        flow = self._flows.get(key + bytes(raw[KEY:TAG_END]) if key[TYPE:] in _TAGS else key)
+        if flow is None:
+            return None
+        try:
+            asked = offload.parse(raw[:got])
+        except offload.OffloadError:
+            return None
+        if asked is None:
+            return (flow, 1, got - HEADER) if got - HEADER <= flow.longest else None
+        if asked.longest > flow.longest or asked.needs & ~flow.offload:
+            return None
+        return flow, asked.segments, asked.octets
+
+    def _carry(self, raw: Buffer, got: int) -> tuple[Flow | None, int]:
+        """`raw` is padded; `got` octets were received."""
+        matched = self._match(raw, got)
+        if matched is None:
+            return None, 0
+        flow, segments, octets = matched
+        self._count_received(flow, segments, octets)
+        for done, (exit_, tag) in enumerate(flow.exits):
+            fd, waiting = exit_.state
+            if fd < 0 or waiting:
+                return flow, done
+            form = retagged(raw, tag)
+            try:
+                os.writev(fd, form)
+            except OSError:
+                return flow, done
+            sent = octets + segments * _moved(raw, tag) if segments > 1 else sum(map(len, form)) - HEADER
+            exit_.values[TRANSMIT] += sent
+            exit_.values[TRANSMIT + 1 + flow.cast] += segments
+        return flow, len(flow.exits)
+
+    def _count_run(self, run: Flow, length: int, count: int) -> None:
+        """So many plain frames of this length passed."""
+        if count:
+            self._count_received(run, count, count * (length - HEADER))
+            values = run.exits[0][0].values
+            values[TRANSMIT] += count * (max(length, PADDED) - HEADER)
+            values[TRANSMIT + 1 + run.cast] += count
+
+    def _count_received(self, flow: Flow, frames: int, octets: int) -> None:
+        self._values[RECEIVE] += octets
+        self._values[RECEIVE + 1 + flow.cast] += frames
+        if flow.drop >= 0:
+            self._values[DROPPED + flow.drop] += frames
+
+
+def retagged(raw: Buffer, tag: bytes | None) -> Sequence[Buffer]:
+    """A padded frame with its header, in parts, with that tag as its outer one; None: as it is."""
+    if tag is None:
+        return (raw,)
+    moved = _moved(raw, tag)
+    rest = raw[TYPE + len(tag) - moved :]
+    return offload.shift(raw, moved), raw[HEADER:TYPE], tag, rest, bytes(max(0, PADDED - len(raw) - moved))
+
+
+def _moved(raw: Buffer, tag: bytes | None) -> int:
+    """Octets that a frame grows by with that tag as its outer one."""
+    return 0 if tag is None else len(tag) - (4 if raw[TYPE:KEY] in _TAGS else 0)
+
+
+def _runs(flow: Flow, got: int) -> bool:
+    """Whether plain frames of this length only have to be written, to one descriptor."""
+    if len(flow.exits) != 1 or not KEY <= got <= flow.longest + HEADER:
+        return False
+    exit_, tag = flow.exits[0]
+    fd, waiting = exit_.state
+    return tag is None and fd >= 0 and not waiting
+
+
+def _meet(met: dict[Flow, None], flow: Flow | None) -> None:
+    if flow is not None:
+        met.pop(flow, None)
+        met[flow] = None
+
+
+_NO_RUN: Final = Flow(b"", 0, b"", b"", False, 0, -1, 0, 0, (), ())
