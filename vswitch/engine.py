@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from vswitch.core.frame import Frame
 from vswitch.core.verdict import Reason
-from vswitch.fastpath import table_type
 from vswitch.fastpath.cache import FlowCache
 from vswitch.fastpath.flowcache import ROOM
+from vswitch.fastpath.twins import choose
 from vswitch.outlet import LINK_DOWN, Attached
 from vswitch.ports.base import BURST_OCTETS, PortError, PortState
 from vswitch.ports.links import LinkMonitor
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from vswitch.core.switch import Switch
     from vswitch.core.verdict import Egress
     from vswitch.fastpath.flowcache import Flow
+    from vswitch.fastpath.twins import FastPath
     from vswitch.ports.base import Options, Port
     from vswitch.ports.links import Link
     from vswitch.ports.netns import Namespace
@@ -48,15 +49,21 @@ REVIVALS: Final = tuple(0.05 * 2**n for n in range(9))
 class Engine:
     """Runs a switch on an event loop: uvloop's where it is there, plain asyncio's where not."""
 
-    def __init__(self, switch: Switch, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Drive `switch`; clock: seconds that never go back."""
+    def __init__(
+        self, switch: Switch, *, clock: Callable[[], float] = time.monotonic, fast_path: FastPath | None = None
+    ) -> None:
+        """Drive `switch`; clock: seconds that never go back.  fast_path: by default as VSWITCH_NATIVE says.
+
+        Raises FastPathError.
+        """
         self.switch = switch
         self.clock = clock
         self.attached: dict[str, Attached] = {}
         self._by_port: dict[BridgePort, Attached] = {}
         self._monitors: dict[Namespace, LinkMonitor] = {}
+        self.fast_path = fast_path or choose()
         self._buffer = bytearray(ROOM)
-        self._cache = FlowCache(switch, table_type(), self._buffer)
+        self._cache = FlowCache(switch, self.fast_path.table, self._buffer)
         self._buffers = [memoryview(bytearray(ROOM)) for _ in range(BURST // 2)]
         self._worker = ThreadPoolExecutor(1, "vswitch-links")
         self._timer: asyncio.TimerHandle | None = None

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from vswitch.core.offload import Buffer
     from vswitch.core.port import BridgePort
     from vswitch.core.verdict import Egress
-    from vswitch.fastpath.flowcache import Exit, FlowTable
+    from vswitch.fastpath.flowcache import Exit
+    from vswitch.fastpath.twins import Table
     from vswitch.ports.base import Port
 
 QUEUE: Final = 512
@@ -40,7 +41,7 @@ class Outgoing(NamedTuple):
 class Attached:
     """A port of the switch with its attachment, and what waits to leave by it."""
 
-    def __init__(self, bridge: BridgePort, port: Port, table: FlowTable, exit_: Exit) -> None:
+    def __init__(self, bridge: BridgePort, port: Port, table: Table, exit_: Exit) -> None:
         """Nothing waits yet. table, exit_: what the fast path knows of the port."""
         self.bridge = bridge
         self.port = port

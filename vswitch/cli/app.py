@@ -117,6 +117,7 @@ def run(file: File) -> None:
     from vswitch.control import runner
     from vswitch.control.config import ConfigError
     from vswitch.control.service import ConflictError
+    from vswitch.fastpath.twins import FastPathError
     from vswitch.ports import PortError
 
     runner.log_to_stderr()
@@ -124,7 +125,7 @@ def run(file: File) -> None:
         runner.run(file)
     except ConfigError as error:
         _wrong(error)
-    except (runner.RunError, PortError, ConflictError) as error:
+    except (runner.RunError, PortError, ConflictError, FastPathError) as error:
         _fail(str(error), 1)
 
 

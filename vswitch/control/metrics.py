@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from vswitch.control.models import PortRow, Snapshot
     from vswitch.units import ListenAddress
 
-FASTPATH = "python"
-
 
 class SwitchCollector:
     """The metrics of one moment, as `prometheus_client` wants them."""
@@ -39,7 +37,9 @@ class SwitchCollector:
         yield from self._state()
         yield from self._fdb()
         yield InfoMetricFamily(
-            "vswitch_build", "Version and fast path of the switch", {"version": __version__, "fastpath": FASTPATH}
+            "vswitch_build",
+            "Version and fast path of the switch",
+            {"version": __version__, "fastpath": self._snapshot.fastpath},
         )
 
     def _ports(self) -> Iterator[tuple[list[str], PortRow]]:

@@ -110,6 +110,7 @@ class Snapshot(Model):
     ports: list[PortRow]
     fdb_entries: dict[int, int]
     fdb_moves: int
+    fastpath: str
 
 
 class FlushRequest(Model):

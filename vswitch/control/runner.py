@@ -43,7 +43,8 @@ class RunError(Exception):
 def run(path: Path) -> None:
     """Run the switch of a configuration file until SIGTERM or SIGINT.
 
-    Raises ConfigError for mistakes in the file, RunError, PortError or ConflictError where it cannot start.
+    Raises ConfigError for mistakes in the file, RunError, PortError, ConflictError or FastPathError where it cannot
+    start.
     """
     config = configuration.read(path)
     with _place(config) as socket_path:
@@ -77,7 +78,7 @@ async def _main(path: Path, config: SwitchConfig, socket_path: Path) -> None:
         api = await _serve(service, socket_path)
         reloads: set[asyncio.Task[None]] = set()
         loop.add_signal_handler(signal.SIGHUP, lambda: _spawn(reloads, _reload(service, path)))
-        _ready(config, socket_path)
+        _ready(config, service.engine.fast_path.name, socket_path)
         await stopping.wait()
         log.info("stopping")
         await api.cleanup()
@@ -119,11 +120,12 @@ async def _reload(service: Service, path: Path) -> None:
         log.error("%s cannot be applied and the switch stays as it is: %s", path, error)
 
 
-def _ready(config: SwitchConfig, path: Path) -> None:
+def _ready(config: SwitchConfig, fast_path: str, path: Path) -> None:
     """Say that the switch runs: to a person, and to systemd where that started it (sd_notify(3))."""
     count = len(config.ports)
     metrics = f", metrics on http://{config.metrics.listen}/metrics" if config.metrics else ""
-    log.info("%s runs with %d port%s, control on %s%s", config.name, count, "" if count == 1 else "s", path, metrics)
+    ports = f"{count} port{'' if count == 1 else 's'}, {fast_path} fast path"
+    log.info("%s runs with %s, control on %s%s", config.name, ports, path, metrics)
     if (address := os.environ.get("NOTIFY_SOCKET")) is not None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, contextlib.suppress(OSError):
             notify.sendto(b"READY=1", address.replace("@", "\0", 1) if address.startswith("@") else address)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from vswitch import __version__
 from vswitch.control import config as configuration
 from vswitch.control.difference import compare
-from vswitch.control.metrics import FASTPATH, Exporter
+from vswitch.control.metrics import Exporter
 from vswitch.control.models import DifferenceModel, ExplanationModel, FdbRowModel, PortRow, SwitchInfo, VlanRow
 from vswitch.control.models import Snapshot as MetricsSnapshot
 from vswitch.control.schema import StaticEntry
@@ -146,7 +146,7 @@ class Service:
         return SwitchInfo(
             name=self.config.name,
             version=__version__,
-            fastpath=FASTPATH,
+            fastpath=self.engine.fast_path.name,
             pid=os.getpid(),
             uptime=round(self.engine.clock() - self._started, 3),
             vlan_filtering=self.switch.vlan_filtering,
@@ -219,6 +219,7 @@ class Service:
             ports=self.ports(),
             fdb_entries=dict(self.switch.fdb.sizes),
             fdb_moves=self.switch.fdb.moves,
+            fastpath=self.engine.fast_path.name,
         )
 
     # How a change is done

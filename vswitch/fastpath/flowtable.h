@@ -1,0 +1,312 @@
+/* The flows of one port, and what a burst does with them: the pure part of _flowcache.c, which knows no Python. */
+#ifndef VSWITCH_FLOWTABLE_H
+#define VSWITCH_FLOWTABLE_H
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "wire.h"
+
+enum { MOST_FRAMES = 256 }; /* in one burst */
+
+/* Layout of a port's counters: core/stats.py. */
+enum { RECEIVE = 0, TRANSMIT = 4, DROPPED = 8 };
+
+/* -- The table ------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const int *state; /* descriptor, and whether frames wait */
+    uint64_t *values;
+    int tag_length; /* -1: as it came */
+    uint8_t tag[TAG];
+} Exit;
+
+typedef struct {
+    uint64_t key[2];
+    void *owner;
+    uint32_t longest, offload, exits;
+    int cast, drop;
+    bool met;
+    Exit exit[];
+} Entry;
+
+/* The flows of one port. Open addressing: a power of two of slots, half of them in use at most.
+ *
+ * values: the port's counters.  buffer: `room` octets that frames are read into, PADDED at least. */
+typedef struct {
+    Entry **slots;
+    size_t size, used;
+    uint64_t seed;
+    uint64_t *values;
+    uint8_t *buffer;
+    size_t room;
+} Table;
+
+/* Addresses and ethertype, and tag control information where there is a tag. `raw` is padded. */
+static inline void read_key(const uint8_t *raw, uint64_t key[2])
+{
+    uint8_t octets[16] = {0};
+    memcpy(octets, raw + HEADER, is_tag(raw + TYPE) ? TAG_END - HEADER : KEY - HEADER);
+    memcpy(key, octets, sizeof octets);
+}
+
+/* Guests choose addresses but do not know the seed, so they cannot make them collide. */
+static inline size_t slot_of(const Table *table, const uint64_t key[2])
+{
+    uint64_t hash = (key[0] ^ table->seed) * 0x9E3779B97F4A7C15U;
+    hash = ((hash ^ hash >> 32) + key[1]) * 0xD6E8FEB86659FD93U;
+    hash = (hash ^ hash >> 32 ^ table->seed) * 0xD6E8FEB86659FD93U;
+    return (hash ^ hash >> 29) & (table->size - 1);
+}
+
+static inline bool same_key(const uint64_t a[2], const uint64_t b[2]) { return a[0] == b[0] && a[1] == b[1]; }
+
+/* The slot that holds this key, or the free one where it belongs. There is always a free one. */
+static inline size_t find_slot(const Table *table, const uint64_t key[2])
+{
+    size_t at = slot_of(table, key);
+    while (table->slots[at] != NULL && !same_key(table->slots[at]->key, key))
+        at = (at + 1) & (table->size - 1);
+    return at;
+}
+
+static inline bool grow(Table *table)
+{
+    size_t old_size = table->size;
+    Entry **old = table->slots;
+    Entry **slots = calloc(old_size * 2, sizeof *slots);
+    if (slots == NULL)
+        return false;
+    table->slots = slots;
+    table->size = old_size * 2;
+    for (size_t i = 0; i < old_size; i++)
+        if (old[i] != NULL)
+            slots[find_slot(table, old[i]->key)] = old[i];
+    free(old);
+    return true;
+}
+
+/* Frees a slot, and moves up those behind it that a search would now miss. */
+static inline void vacate(Table *table, size_t hole)
+{
+    size_t mask = table->size - 1;
+    table->slots[hole] = NULL;
+    table->used--;
+    for (size_t at = (hole + 1) & mask; table->slots[at] != NULL; at = (at + 1) & mask) {
+        size_t home = slot_of(table, table->slots[at]->key);
+        if (((at - home) & mask) >= ((at - hole) & mask)) {
+            table->slots[hole] = table->slots[at];
+            table->slots[at] = NULL;
+            hole = at;
+        }
+    }
+}
+
+/* The key of a flow as Python spells it: `length` octets, KEY or TAG_END of them, a plain header first. */
+static inline void pack_key(const char *octets, size_t length, uint64_t key[2])
+{
+    uint8_t padded[16] = {0};
+    memcpy(padded, octets + HEADER, length - HEADER);
+    memcpy(key, padded, sizeof padded);
+}
+
+static inline bool init_table(Table *table, uint64_t seed)
+{
+    table->seed = seed;
+    table->size = 16;
+    table->slots = calloc(table->size, sizeof *table->slots);
+    return table->slots != NULL;
+}
+
+/* Puts an entry in; false where there is no memory. *before: the one whose place it takes, or NULL. */
+static inline bool insert(Table *table, Entry *entry, Entry **before)
+{
+    if ((table->used + 1) * 2 > table->size && !grow(table))
+        return false;
+    size_t at = find_slot(table, entry->key);
+    *before = table->slots[at];
+    table->slots[at] = entry;
+    table->used += *before == NULL;
+    return true;
+}
+
+/* Takes the entry with this key out; NULL where there is none. */
+static inline Entry *take(Table *table, const uint64_t key[2])
+{
+    size_t at = find_slot(table, key);
+    Entry *entry = table->slots[at];
+    if (entry != NULL)
+        vacate(table, at);
+    return entry;
+}
+
+/* The entry that a frame belongs to, if it can leave whole by every exit of it. `raw` is padded. */
+static inline Entry *match(const Table *table, const uint8_t *raw, uint32_t got, Wire *wire)
+{
+    uint64_t key[2];
+    if (got < KEY)
+        return NULL;
+    read_key(raw, key);
+    Entry *entry = table->slots[find_slot(table, key)];
+    if (entry == NULL || !parse(raw, got, wire))
+        return NULL;
+    return wire->longest <= entry->longest && !(wire->needs & ~entry->offload) ? entry : NULL;
+}
+
+/* -- A frame leaves -------------------------------------------------------------------------------------------------- */
+
+enum { MOST_PARTS = 5 };
+
+typedef struct {
+    struct iovec part[MOST_PARTS];
+    int parts;
+    size_t length;
+    int moved; /* octets that the frame grew by */
+    uint8_t header[HEADER];
+} Form;
+
+static inline void put_part(Form *form, const void *at, size_t length)
+{
+    form->part[form->parts++] = (struct iovec){(void *)(uintptr_t)at, length};
+    form->length += length;
+}
+
+static inline void put_host16(uint8_t *at, int value)
+{
+    uint16_t narrow = (uint16_t)value;
+    memcpy(at, &narrow, sizeof narrow);
+}
+
+/* The header for when the frame grows by `moved` octets before the IP header: shift() of core/offload.py. */
+static inline void shift_header(const uint8_t *raw, int moved, uint8_t *header)
+{
+    memcpy(header, raw, HEADER);
+    int hdr_len = (int)host16(raw + 2), start = (int)host16(raw + 6);
+    if (hdr_len) {
+        hdr_len += moved;
+        put_host16(header + 2, hdr_len < 0 ? 0 : hdr_len > 0xFFFF ? 0xFFFF : hdr_len);
+    }
+    if (raw[0] & NEEDS_CSUM)
+        put_host16(header + 6, start + moved);
+}
+
+/* The frame with the tag that this exit wants. `raw` holds `length` octets, PADDED at least. */
+static inline void make_form(const Exit *exit, const uint8_t *raw, size_t length, Form *form)
+{
+    static const uint8_t zeros[TAG];
+    form->parts = 0;
+    form->length = 0;
+    form->moved = 0;
+    if (exit->tag_length < 0) {
+        put_part(form, raw, length);
+        return;
+    }
+    bool tagged = is_tag(raw + TYPE);
+    size_t rest = tagged ? TAG_END : TYPE;
+    form->moved = exit->tag_length - (tagged ? TAG : 0);
+    shift_header(raw, form->moved, form->header);
+    put_part(form, form->header, HEADER);
+    put_part(form, raw + HEADER, TYPE - HEADER);
+    put_part(form, exit->tag, (size_t)exit->tag_length);
+    put_part(form, raw + rest, length - rest);
+    if (form->length < PADDED)
+        put_part(form, zeros, PADDED - form->length);
+}
+
+static inline bool send_form(int fd, const Form *form)
+{
+    ssize_t sent;
+    do {
+        sent = form->parts == 1 ? write(fd, form->part[0].iov_base, form->length)
+                                : writev(fd, form->part, form->parts);
+    } while (sent < 0 && errno == EINTR);
+    return sent >= 0;
+}
+
+/* Counts a frame as received, and sends it by the exits of its flow in turn; how many took it. `raw` is padded. */
+static inline uint32_t carry(const Table *table, const Entry *entry, const uint8_t *raw, uint32_t got, const Wire *wire)
+{
+    uint64_t *values = table->values;
+    values[RECEIVE] += wire->octets;
+    values[RECEIVE + 1 + entry->cast] += wire->segments;
+    if (entry->drop >= 0)
+        values[DROPPED + entry->drop] += wire->segments;
+    for (uint32_t i = 0; i < entry->exits; i++) {
+        const Exit *exit = &entry->exit[i];
+        Form form;
+        if (exit->state[0] < 0 || exit->state[1])
+            return i;
+        make_form(exit, raw, got < PADDED ? PADDED : got, &form);
+        if (!send_form(exit->state[0], &form))
+            return i;
+        exit->values[TRANSMIT] += wire->segments == 1 ? form.length - HEADER
+                                                      : wire->octets + (uint64_t)((int64_t)wire->segments * form.moved);
+        exit->values[TRANSMIT + 1 + entry->cast] += wire->segments;
+    }
+    return entry->exits;
+}
+
+/* -- A burst --------------------------------------------------------------------------------------------------------- */
+
+/* What came of it: as `Turn` of flowcache.py. */
+typedef struct {
+    uint32_t read, met, done;
+    ssize_t length;
+    Entry *entry;
+    int error; /* errno of the read that ended it */
+    Entry *flows[MOST_FRAMES];
+} Turn;
+
+/* Notes that a frame of this flow was the last one met. */
+static inline void meet(Turn *turn, Entry *entry)
+{
+    if (turn->met && turn->flows[turn->met - 1] == entry)
+        return;
+    if (entry->met) {
+        uint32_t at = 0;
+        while (turn->flows[at] != entry)
+            at++;
+        turn->met--;
+        memmove(turn->flows + at, turn->flows + at + 1, (turn->met - at) * sizeof *turn->flows);
+    }
+    entry->met = true;
+    turn->flows[turn->met++] = entry;
+}
+
+static inline void run_burst(const Table *table, int fd, uint32_t frames, int64_t octets, Turn *turn)
+{
+    if (frames > MOST_FRAMES)
+        frames = MOST_FRAMES;
+    uint8_t *raw = table->buffer;
+    turn->length = -1;
+    turn->read = turn->met = turn->done = 0;
+    turn->entry = NULL;
+    turn->error = 0;
+    while (turn->read < frames && octets > 0) {
+        Wire wire;
+        ssize_t got = read(fd, raw, table->room);
+        if (got < 0) {
+            if (errno == EINTR)
+                continue;
+            turn->error = errno;
+            return;
+        }
+        turn->read++;
+        octets -= got;
+        if (got < PADDED)
+            memset(raw + got, 0, (size_t)(PADDED - got));
+        turn->entry = match(table, raw, (uint32_t)got, &wire);
+        if (turn->entry != NULL) {
+            meet(turn, turn->entry);
+            turn->done = carry(table, turn->entry, raw, (uint32_t)got, &wire);
+            if (turn->done == turn->entry->exits)
+                continue;
+        }
+        turn->length = got;
+        return;
+    }
+}
+
+#endif

@@ -1,0 +1,79 @@
+"""Both twins at once: the Python one forwards, and whatever it answers the C one has to answer too."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from vswitch.fastpath.flowcache import FlowTable
+
+if TYPE_CHECKING:
+    from array import array
+    from collections.abc import Callable
+
+    from vswitch.core.offload import Buffer
+    from vswitch.fastpath.flowcache import Flow, Turn
+    from vswitch.fastpath.twins import Table
+
+log = logging.getLogger(__name__)
+
+
+class ShadowTable(FlowTable):
+    """A Python table with a C table that knows the same flows.
+
+    differences: frames that the twins did not agree on. Each is logged with its octets, as far as 256 of them.
+    """
+
+    def __init__(self, values: array[int], buffer: bytearray, native: Callable[[array[int], bytearray], Table]) -> None:
+        """values, buffer: as of `FlowTable`.  native: makes the other twin, which counts elsewhere."""
+        super().__init__(values, buffer)
+        self._native = native(values[:], bytearray(len(buffer)))
+        self.differences = 0
+
+    def add(self, flow: Flow) -> None:
+        """To both."""
+        super().add(flow)
+        self._native.add(flow)
+
+    def discard(self, key: bytes) -> None:
+        """From both."""
+        super().discard(key)
+        self._native.discard(key)
+
+    def clear(self) -> None:
+        """Both."""
+        super().clear()
+        self._native.clear()
+
+    def burst(self, fd: int, frames: int, octets: int) -> Turn:
+        """Frame by frame, so that each can be compared."""
+        met: dict[Flow, None] = {}
+        read = 0
+        while read < frames and octets > 0:
+            try:
+                got = os.readv(fd, (self._view,))
+            except OSError as error:
+                if read or isinstance(error, BlockingIOError):
+                    break
+                raise
+            read += 1
+            octets -= got
+            flow, done = self.carry(self._view[:got])
+            if flow is not None:
+                met.pop(flow, None)
+                met[flow] = None
+            if flow is None or done < len(flow.exits):
+                return read, list(met), got, flow, done
+        return read, list(met), -1, None, 0
+
+    def carry(self, raw: Buffer) -> tuple[Flow | None, int]:
+        """By Python, after both were asked."""
+        self._compare(bytes(raw))
+        return super().carry(raw)
+
+    def _compare(self, raw: bytes) -> None:
+        ours, theirs = self.match(raw), self._native.match(raw)
+        if ours != theirs:
+            self.differences += 1
+            log.error("the twins do not agree on %s: %s and %s", raw[:256].hex(), ours, theirs)
