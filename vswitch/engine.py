@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -19,6 +20,7 @@ from vswitch.fastpath.cache import FlowCache
 from vswitch.fastpath.flowcache import ROOM
 from vswitch.fastpath.twins import choose
 from vswitch.outlet import LINK_DOWN, Attached
+from vswitch.polling import DEFAULT_WINDOW, BusyPoll
 from vswitch.ports.base import BURST_OCTETS, PortError, PortState
 from vswitch.ports.links import LinkMonitor
 
@@ -50,11 +52,17 @@ class Engine:
     """Runs a switch on an event loop: uvloop's where it is there, plain asyncio's where not."""
 
     def __init__(
-        self, switch: Switch, *, clock: Callable[[], float] = time.monotonic, fast_path: FastPath | None = None
+        self,
+        switch: Switch,
+        *,
+        busy_poll: float = DEFAULT_WINDOW,
+        clock: Callable[[], float] = time.monotonic,
+        fast_path: FastPath | None = None,
     ) -> None:
-        """Drive `switch`; clock: seconds that never go back.  fast_path: by default as VSWITCH_NATIVE says.
+        """Drive `switch`.
 
-        Raises FastPathError.
+        busy_poll: seconds for which the loop asks again before it sleeps; none on a machine with one core.
+        clock: seconds that never go back.  fast_path: by default as VSWITCH_NATIVE says. Raises FastPathError.
         """
         self.switch = switch
         self.clock = clock
@@ -62,6 +70,8 @@ class Engine:
         self._by_port: dict[BridgePort, Attached] = {}
         self._monitors: dict[Namespace, LinkMonitor] = {}
         self.fast_path = fast_path or choose()
+        self._busy_poll = BusyPoll()
+        self.set_busy_poll(busy_poll)
         self._buffer = bytearray(ROOM)
         self._cache = FlowCache(switch, self.fast_path.table, self._buffer)
         self._buffers = [memoryview(bytearray(ROOM)) for _ in range(BURST // 2)]
@@ -130,6 +140,18 @@ class Engine:
         except OSError as error:
             self._trouble(attached, error)
         self._arm(now)
+        if self._busy_poll.traffic(now):
+            asyncio.get_running_loop().call_soon(self._poll)
+
+    def set_busy_poll(self, seconds: float) -> None:
+        """Ask for that long before the loop sleeps, unless the guests have no other core to run on."""
+        self._busy_poll.window = seconds if (os.cpu_count() or 1) > 1 else 0.0
+
+    def _poll(self) -> None:
+        """Keep the loop from sleeping for as long as that may pay; whoever else wants the core has it first."""
+        os.sched_yield()
+        if self._busy_poll.go_on(self.clock()):
+            asyncio.get_running_loop().call_soon(self._poll)
 
     def _burst(self, attached: Attached, now: float) -> None:
         """The fast path reads and writes by itself, until nothing waits, and hands back what it cannot forward."""

@@ -58,11 +58,7 @@ def _attachment(port: PortConfig) -> tuple[str, object]:
 
 def _switch(old: SwitchConfig, new: SwitchConfig) -> Iterator[str]:
     """Changes of the switch as a whole."""
-    before: dict[str, Any] = {"ageing": old.ageing, "vlan_filtering": old.vlan_aware, "fdb.limit": old.fdb.limit}
-    after: dict[str, Any] = {"ageing": new.ageing, "vlan_filtering": new.vlan_aware, "fdb.limit": new.fdb.limit}
-    before["metrics"] = str(old.metrics.listen) if old.metrics else None
-    after["metrics"] = str(new.metrics.listen) if new.metrics else None
-    yield from (f"~ {change}" for change in _changes(before, after))
+    yield from (f"~ {change}" for change in _changes(_whole(old), _whole(new)))
     known = {(entry.vlan, entry.mac): entry.port for entry in old.fdb.static}
     wanted = {(entry.vlan, entry.mac): entry.port for entry in new.fdb.static}
     for vlan, mac in known:
@@ -71,6 +67,17 @@ def _switch(old: SwitchConfig, new: SwitchConfig) -> Iterator[str]:
     for vlan, mac in wanted:
         if wanted[vlan, mac] != known.get((vlan, mac)):
             yield f"+ static {mac} vlan {vlan} on {wanted[vlan, mac]}"
+
+
+def _whole(config: SwitchConfig) -> dict[str, Any]:
+    """What is not of one port."""
+    return {
+        "ageing": config.ageing,
+        "busy_poll": f"{config.busy_poll * 1e6:g}us",
+        "vlan_filtering": config.vlan_aware,
+        "fdb.limit": config.fdb.limit,
+        "metrics": str(config.metrics.listen) if config.metrics else None,
+    }
 
 
 def _changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:

@@ -16,6 +16,7 @@ from vswitch.control.place import control_socket
 from vswitch.core.fdb import DEFAULT_AGEING, DEFAULT_LIMIT
 from vswitch.core.port import PortSettings
 from vswitch.core.vlan import DEFAULT_VID, PortVlan
+from vswitch.polling import DEFAULT_WINDOW
 from vswitch.ports import ATTACHMENTS, Options
 from vswitch.stages import STAGES
 from vswitch.units import Duration, Listen, MacAddress, PortName, SocketPath, Vid, VlanSet, Whole
@@ -102,6 +103,9 @@ class TopLevel(_Model):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$", description="the switch's name")
     ageing: Duration = Field(DEFAULT_AGEING, ge=10, le=1_000_000, description="how long an unheard station is known")
+    busy_poll: Duration = Field(
+        DEFAULT_WINDOW, ge=0, le=0.01, description="how long to ask for more frames before sleeping; 0: not at all"
+    )
     vlan_filtering: bool | None = Field(None, description="whether VLANs count; left out: if any port names one")
     fdb: FdbConfig = Field(default_factory=lambda: FdbConfig.model_validate({}))
     metrics: MetricsConfig | None = None
@@ -124,6 +128,11 @@ class SwitchConfig:
     def ageing(self) -> float:
         """Seconds."""
         return self.top.ageing
+
+    @property
+    def busy_poll(self) -> float:
+        """Seconds."""
+        return self.top.busy_poll
 
     @property
     def fdb(self) -> FdbConfig:

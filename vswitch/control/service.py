@@ -61,7 +61,7 @@ class Service:
             ageing=config.ageing,
             limit=config.fdb.limit,
         )
-        self.engine = Engine(self.switch)
+        self.engine = Engine(self.switch, busy_poll=config.busy_poll)
         self._exporter = Exporter(self.snapshot)
         self._host = host
         self._changing = asyncio.Lock()
@@ -290,6 +290,7 @@ class Service:
             if switch.ports[name].settings != port.settings():
                 switch.configure_port(name, port.settings())
         switch.fdb.ageing = config.ageing
+        self.engine.set_busy_poll(config.busy_poll)
         switch.fdb.resize(config.fdb.limit)
         for entry in _gone(old, config):
             switch.fdb.remove(entry.vlan, parse_mac(entry.mac))
