@@ -11,6 +11,9 @@
 # NET_ADMIN is not given to the interpreter as a file capability: then nothing would start without it, not even --help.
 
 FROM python:3.12-slim-bookworm AS build
+RUN apt-get update -qq \
+ && apt-get install -y -qq --no-install-recommends gcc libc6-dev \
+ && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY vswitch vswitch

@@ -229,6 +229,13 @@ class Engine:
             self._timer.cancel()
         self._timer = loop.call_at(when, self._ring)
 
+    def set_ageing(self, seconds: float) -> None:
+        """Stations not heard for that long are forgotten from now on."""
+        self.switch.fdb.ageing = seconds
+        if self._timer is not None:
+            self._timer.cancel()
+        self._ring()
+
     def _ring(self) -> None:
         self._timer = None
         now = self.clock()

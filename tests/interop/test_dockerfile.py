@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CONTEXT = Path(__file__).parents[2]
 SUITE = "bookworm"
-PACKAGES = "python3,python3-venv,ca-certificates"
+PACKAGES = "python3,python3-dev,python3-venv,ca-certificates"
 PATIENCE = 30  # seconds until a switch that does not answer is taken for dead
 CONFIG = "name: image\nports:\n  guest: {tap: image0}\nmetrics: {listen: 0.0.0.0:9475}\n"
 
@@ -49,6 +49,12 @@ def test_the_package_stands_without_its_source(image: Image) -> None:
     where = check(image.contained(["/opt/vswitch/bin/python", "-c", "import vswitch; print(vswitch.__file__)"]))
     assert where.startswith("/opt/vswitch/lib/")
     assert not (image.root / "src").exists()
+
+
+def test_the_native_fast_path_was_built(image: Image) -> None:
+    choice = "from vswitch.fastpath.twins import choose; print(choose('require').name)"
+    assert check(image.contained(["/opt/vswitch/bin/python", "-c", choice])) == "native\n"
+    assert not (image.root / "usr/bin/gcc").exists()
 
 
 def test_a_switch_with_a_tap_runs_with_the_documented_powers_alone(image: Image) -> None:

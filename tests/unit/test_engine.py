@@ -260,3 +260,30 @@ async def test_an_unheard_station_is_forgotten_by_the_timer() -> None:
     assert len(driver.switch.fdb) == 0
     assert driver._timer is None, "nothing wakes up when there is nothing to wait for"
     await driver.close()
+
+
+@on_both_loops
+async def test_a_shorter_ageing_time_holds_at_once() -> None:
+    now = [0.0]
+    a, b, c = MemoryPort(), MemoryPort(), MemoryPort()
+    driver = Engine(Switch(ageing=300.0), clock=lambda: now[0])
+    for name, port in {"a": a, "b": b, "c": c}.items():
+        await driver.attach(BridgePort(name), port)
+    a.inject(frame(BROADCAST, A))
+    await until(lambda: b.sent and c.sent)
+    for number in range(3):
+        b.inject(frame(A, B, number))
+    await until(lambda: len(a.sent) == 3)
+    assert len(c.sent) == 1
+    now[0] = 20.0
+    driver.set_ageing(30.0)
+    assert len(driver.switch.fdb) == 2
+    driver.set_ageing(10.0)
+    assert len(driver.switch.fdb) == 0
+    assert driver._timer is None
+    b.inject(frame(A, B, 3))
+    await until(lambda: len(a.sent) == 4)
+    assert numbers(c) == [0, 3], "a flood again, although its flow was known"
+    driver.set_ageing(20.0)
+    assert driver._timer is not None
+    await driver.close()

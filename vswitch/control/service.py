@@ -289,7 +289,7 @@ class Service:
         for name, port in config.ports.items():
             if switch.ports[name].settings != port.settings():
                 switch.configure_port(name, port.settings())
-        switch.fdb.ageing = config.ageing
+        self.engine.set_ageing(config.ageing)
         self.engine.set_busy_poll(config.busy_poll)
         switch.fdb.resize(config.fdb.limit)
         for entry in _gone(old, config):
