@@ -10,9 +10,8 @@ import asyncio
 import logging
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from vswitch.core.frame import Frame
 from vswitch.core.verdict import Reason
@@ -23,6 +22,7 @@ from vswitch.outlet import LINK_DOWN, Attached
 from vswitch.polling import DEFAULT_WINDOW, BusyPoll
 from vswitch.ports.base import BURST_OCTETS, PortError, PortState
 from vswitch.ports.links import LinkMonitor
+from vswitch.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -39,10 +39,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 BURST: Final = 64
 """Frames that a port may bring in before the next one has its turn."""
+
+ALONE: Final = 4
+"""Bursts that it may bring in if nobody else had a turn since its last one."""
 
 REVIVALS: Final = tuple(0.05 * 2**n for n in range(9))
 """Seconds between the tries to take hold of a device that came back: for some 25 seconds, ever less often."""
@@ -75,15 +76,17 @@ class Engine:
         self._buffer = bytearray(ROOM)
         self._cache = FlowCache(switch, self.fast_path.table, self._buffer)
         self._buffers = [memoryview(bytearray(ROOM)) for _ in range(BURST // 2)]
-        self._worker = ThreadPoolExecutor(1, "vswitch-links")
+        self._worker = Worker("vswitch-links")
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._previous: Attached | None = None
+        self._round: asyncio.Handle | None = None
 
     # Ports
 
     async def attach(self, bridge: BridgePort, port: Port) -> None:
         """Open the attachment and let its frames in. Raises PortError, with nothing left behind."""
-        await self._blocking(port.open)
+        await self._worker.run(port.open)
         attached = Attached(bridge, port, *self._cache.add_port(bridge))
         try:
             await self._monitor(port)
@@ -91,7 +94,7 @@ class Engine:
             self.switch.add_port(bridge)
         except BaseException:
             self._cache.remove_port(bridge)
-            await self._blocking(port.close)
+            await self._worker.run(port.close)
             raise
         self.attached[bridge.name] = self._by_port[bridge] = attached
         self._follow(attached)
@@ -104,13 +107,13 @@ class Engine:
         self.switch.remove_port(name)
         self._cache.remove_port(attached.bridge)
         namespace = attached.port.namespace
-        await self._blocking(attached.port.close)
+        await self._worker.run(attached.port.close)
         self._unmonitor(namespace)
 
     async def change(self, name: str, options: Options) -> bool:
         """Give a port's attachment new options in place; False where it has to be made anew."""
         attached = self.attached[name]
-        changed = await self._blocking(partial(attached.port.change, options))
+        changed = await self._worker.run(partial(attached.port.change, options))
         self._follow(attached)
         return changed
 
@@ -121,27 +124,32 @@ class Engine:
                 await self.detach(name)
             except Exception:
                 log.exception("port %s left something behind", name)
-        if self._timer is not None:
-            self._timer.cancel()
+        for handle in (self._timer, self._round):
+            if handle is not None:
+                handle.cancel()
         for task in self._tasks:
             task.cancel()
-        self._worker.shutdown()
+        self._worker.close()
 
     # Frames
 
     def _receive(self, attached: Attached) -> None:
-        """One burst of one port, from its attachment to the attachments of others."""
+        """One turn of one port: a burst from its attachment to the attachments of others."""
         now = self.clock()
+        more = False
         try:
             if attached.port.direct:
-                self._burst(attached, now)
+                alone, self._previous = self._previous is attached, attached
+                more = self._burst(attached, ALONE * BURST if alone else BURST, now)
             else:
                 self._relay(attached, now)
         except OSError as error:
             self._trouble(attached, error)
         self._arm(now)
-        if self._busy_poll.traffic(now):
-            asyncio.get_running_loop().call_soon(self._poll)
+        if more:
+            self._busy_poll.saturated()
+        elif self._busy_poll.traffic(now):
+            self._go_round()
 
     def set_busy_poll(self, seconds: float) -> None:
         """Ask for that long before the loop sleeps, unless the guests have no other core to run on."""
@@ -149,21 +157,28 @@ class Engine:
 
     def _poll(self) -> None:
         """Keep the loop from sleeping for as long as that may pay; whoever else wants the core has it first."""
-        os.sched_yield()
-        if self._busy_poll.go_on(self.clock()):
-            asyncio.get_running_loop().call_soon(self._poll)
+        self._round = None
+        if self._busy_poll.idle:
+            os.sched_yield()
+        if self._busy_poll.polling and self._busy_poll.go_on(self.clock()):
+            self._go_round()
 
-    def _burst(self, attached: Attached, now: float) -> None:
-        """The fast path reads and writes by itself, until nothing waits, and hands back what it cannot forward."""
-        cache, fd, left = self._cache, attached.port.fileno(), BURST
+    def _go_round(self) -> None:
+        if self._round is None:
+            self._round = asyncio.get_running_loop().call_soon(self._poll)
+
+    def _burst(self, attached: Attached, left: int, now: float) -> bool:
+        """The fast path reads and writes by itself, and hands back what it cannot forward; whether more may wait."""
+        cache, fd = self._cache, attached.port.fileno()
         while left > 0:
             cache.keep_up()
             read, flows, length, flow, done = attached.table.burst(fd, left, BURST_OCTETS)
             cache.heard(flows, attached.bridge, now)
-            if length < 0:
-                return
             left -= read
+            if length < 0:
+                break
             self._flush(self._decide(attached, memoryview(self._buffer)[:length], flow, done, now))
+        return left <= 0
 
     def _relay(self, attached: Attached, now: float) -> None:
         """The attachment reads, and frames go through the fast path one by one."""
@@ -312,7 +327,7 @@ class Engine:
         before = port.namespace
         if port.state is PortState.NOT_PRESENT:
             return
-        if not await self._blocking(port.locate):
+        if not await self._worker.run(port.locate):
             self._lose(attached)
             return
         if port.namespace != before:
@@ -334,7 +349,7 @@ class Engine:
             if attached.port.state is not PortState.NOT_PRESENT or self._by_port.get(attached.bridge) is not attached:
                 break
             try:
-                await self._blocking(attached.port.reopen)
+                await self._worker.run(attached.port.reopen)
             except PortError as error:
                 refused = error
             else:
@@ -346,7 +361,7 @@ class Engine:
     async def _monitor(self, port: Port) -> None:
         namespace = port.namespace
         if namespace is not None and namespace not in self._monitors:
-            monitor = await self._blocking(partial(LinkMonitor, namespace))
+            monitor = await self._worker.run(partial(LinkMonitor, namespace))
             self._monitors[namespace] = monitor
             asyncio.get_running_loop().add_reader(monitor.fileno(), self._links_changed, namespace)
 
@@ -362,6 +377,3 @@ class Engine:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    async def _blocking(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, work)

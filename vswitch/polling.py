@@ -36,6 +36,11 @@ class BusyPoll:
         self._rounds = 0
         self._vain = 0
 
+    @property
+    def idle(self) -> bool:
+        """Whether the last round brought nothing."""
+        return self._rounds > 0
+
     def traffic(self, now: float) -> bool:
         """Frames came; whether a poll begins."""
         pays = self._rounds >= ASLEEP if self.polling else now - self._last < self.window
@@ -44,6 +49,10 @@ class BusyPoll:
         begins = self.window > 0 and not self.polling
         self._last, self._rounds, self.polling = now, 0, self.polling or begins
         return begins
+
+    def saturated(self) -> None:
+        """More waits already: the loop will not sleep anyway."""
+        self.polling = False
 
     def go_on(self, now: float) -> bool:
         """The loop went round once more; whether it is to do so again."""

@@ -5,7 +5,8 @@ Names and labels are a promise to dashboards: they grow by addition. No MAC addr
 
 from __future__ import annotations
 
-import asyncio
+import socket
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -14,6 +15,7 @@ from prometheus_client.exposition import choose_encoder
 
 from vswitch import __version__
 from vswitch.core.stats import CASTS
+from vswitch.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,6 +105,7 @@ class Exporter:
         self._snapshot = snapshot
         self._runner: web.AppRunner | None = None
         self.address: ListenAddress | None = None
+        self._worker = Worker("vswitch-metrics")
 
     async def listen(self, address: ListenAddress) -> None:
         """Start to serve. Raises OSError where the address is taken."""
@@ -111,7 +114,7 @@ class Exporter:
         runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await runner.setup()
         try:
-            await web.TCPSite(runner, address.host, address.port).start()
+            await web.SockSite(runner, _server(address)).start()
         except OSError:
             await runner.cleanup()
             raise
@@ -127,5 +130,12 @@ class Exporter:
     async def _metrics(self, request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         collector = SwitchCollector(self._snapshot())
-        body = await asyncio.to_thread(encode, collector)
+        body = await self._worker.run(partial(encode, collector))
         return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+def _server(address: ListenAddress) -> socket.socket:
+    """A listening socket. The loop would look the address up in threads that then stay. Raises OSError."""
+    everywhere = not address.host and socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if everywhere or ":" in address.host else socket.AF_INET
+    return socket.create_server(tuple(address), family=family, dualstack_ipv6=everywhere)

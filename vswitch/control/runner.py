@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -25,6 +26,7 @@ from vswitch.control.place import runtime_directory
 from vswitch.control.service import ConflictError, Service
 from vswitch.ports import PortError
 from vswitch.ports.host import Host
+from vswitch.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -111,7 +113,7 @@ async def _serve(service: Service, path: Path) -> web.AppRunner:
 async def _reload(service: Service, path: Path) -> None:
     """SIGHUP: bring the switch to its file as it is now, or leave it as it was."""
     try:
-        new = await asyncio.to_thread(configuration.read, path)
+        new = await Worker("vswitch-configuration").run(partial(configuration.read, path))
         difference = await service.become(new)
         log.info("reread %s: %s", path, "; ".join(difference.changes) or "nothing changed")
     except ConfigError as error:

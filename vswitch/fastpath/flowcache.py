@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from array import array
 from dataclasses import dataclass
+from io import FileIO
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
@@ -22,10 +23,13 @@ from vswitch.core.stats import DROPPED, RECEIVE, TRANSMIT
 from vswitch.core.verdict import Egress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from vswitch.core.frame import Frame
     from vswitch.core.port import BridgePort
+
+_NOTHING, _UNREAD, _REFUSED = -1, -2, -3
+"""In place of a length: nothing waits; nothing was read yet; the frame before could not be written."""
 
 ROOM: Final = 68 * 1024
 """Octets of a receive buffer: a superframe (64 KiB of IP), its headers, tags and virtio-net header, and to spare."""
@@ -100,8 +104,11 @@ class FlowTable:
     def __init__(self, values: array[int], buffer: bytearray) -> None:
         """values: the port's counters.  buffer: ROOM octets that bursts are read into."""
         self._values = values
+        self._buffer = buffer
         self._view = memoryview(buffer)
+        self._key = self._view[:KEY].tobytes
         self._flows: dict[bytes, Flow] = {}
+        self._file: FileIO | None = None
 
     def __len__(self) -> int:
         """Flows known."""
@@ -125,47 +132,78 @@ class FlowTable:
         Frames of one flow and one length that follow each other are a run: what is the same for all of it is done once.
         Raises OSError where nothing can be read, other than that nothing waits.
         """
-        view = out = self._view
-        parts, head = (view,), view[:KEY]
-        readv, write, find = os.readv, os.write, self._flows.get
+        take, view = self._reader(fd), self._view
         met: dict[Flow, None] = {}
-        run: Flow = _NO_RUN
-        read = length = count = exit_fd = 0
+        read, got = 0, _UNREAD
         while read < frames and octets > 0:
-            try:
-                got = readv(fd, parts)
-            except BlockingIOError:
+            if got == _UNREAD:
+                got = self._take(take, first=not read)
+            if got == _NOTHING:
                 break
-            except OSError:
-                if not read:
-                    raise
-                break  # the next read will say it again
-            read += 1
-            octets -= got
-            flow = find(head.tobytes())
-            if flow is not run or got != length:
-                self._count_run(run, length, count)
-                run, length, count = _NO_RUN, got, 0
-                if got < PADDED:
-                    view[got:PADDED] = bytes(PADDED - got)
-                out = view[: max(got, PADDED)]
-                if flow is None or not _runs(flow, got):
-                    flow, done = self._carry(out, got)
+            if got < PADDED:
+                view[got:PADDED] = bytes(PADDED - got)
+            flow, done = self._flows.get(self._key()), 0
+            if flow is not None and _runs(flow, got):
+                most = min(frames - read, -(-octets // got))
+                sent, after = self._run(flow, got, take, most)
+                read, octets, length, got = read + sent, octets - sent * got, got, after
+                if got != _REFUSED:
                     _meet(met, flow)
-                    if flow is None or done < len(flow.exits):
-                        return read, list(met), got, flow, done
                     continue
-                run, exit_fd = flow, flow.exits[0][0].state[0]
-                _meet(met, flow)
-            try:
-                write(exit_fd, out)
-            except OSError:
-                self._count_run(run, length, count)
-                self._count_received(run, 1, length - HEADER)
-                return read, list(met), length, run, 0
-            count += 1
-        self._count_run(run, length, count)
+                got = length
+                self._count_received(flow, 1, got - HEADER)
+            else:
+                flow, done = self._carry(view[: max(got, PADDED)], got)
+            read, octets = read + 1, octets - got
+            _meet(met, flow)
+            if flow is None or done < len(flow.exits):
+                return read, list(met), got, flow, done
+            got = _UNREAD
         return read, list(met), -1, None, 0
+
+    def _run(self, flow: Flow, got: int, take: Callable[[bytearray], int | None], most: int) -> tuple[int, int]:
+        """Send the frame in the buffer, and those of the same flow and length that follow, `most` of them at most.
+
+        How many left, and the length of the frame that was read after them, or what became of it.
+        """
+        exit_, key, name, buffer, write = flow.exits[0][0], self._key, self._key(), self._buffer, os.write
+        fd, out = exit_.state[0], self._view[: max(got, PADDED)]
+        after: int | None = _UNREAD
+        try:
+            for sent in range(1, most + 1):
+                try:
+                    write(fd, out)
+                except OSError:
+                    sent -= 1
+                    after = _REFUSED
+                    break
+                if sent == most:
+                    break
+                after = take(buffer)
+                if after != got or key() != name:
+                    break
+                after = _UNREAD
+        except OSError:
+            after = _NOTHING  # the next read will say it again
+        self._count_run(flow, got, sent)
+        return sent, _NOTHING if after is None else after
+
+    def _reader(self, fd: int) -> Callable[[bytearray], int | None]:
+        """What reads a frame: None where none waits. It is cheaper than readv(), and raises nothing for that."""
+        if self._file is None or self._file.fileno() != fd:
+            os.fstat(fd)
+            self._file = FileIO(fd, "r+", closefd=False)
+        return self._file.readinto
+
+    def _take(self, take: Callable[[bytearray], int | None], *, first: bool) -> int:
+        """The length of the next frame. Raises OSError where it is to be the first."""
+        try:
+            got = take(self._buffer)
+        except OSError:
+            if first:
+                raise
+            return _NOTHING  # the next burst will say it again
+        return _NOTHING if got is None else got
 
     def carry(self, raw: Buffer) -> tuple[Flow | None, int]:
         """Forward one frame: its flow, None where that is unknown, and how many of its exits it left by."""
@@ -217,11 +255,10 @@ class FlowTable:
 
     def _count_run(self, run: Flow, length: int, count: int) -> None:
         """So many plain frames of this length passed."""
-        if count:
-            self._count_received(run, count, count * (length - HEADER))
-            values = run.exits[0][0].values
-            values[TRANSMIT] += count * (max(length, PADDED) - HEADER)
-            values[TRANSMIT + 1 + run.cast] += count
+        self._count_received(run, count, count * (length - HEADER))
+        values = run.exits[0][0].values
+        values[TRANSMIT] += count * (max(length, PADDED) - HEADER)
+        values[TRANSMIT + 1 + run.cast] += count
 
     def _count_received(self, flow: Flow, frames: int, octets: int) -> None:
         self._values[RECEIVE] += octets
@@ -257,6 +294,3 @@ def _meet(met: dict[Flow, None], flow: Flow | None) -> None:
     if flow is not None:
         met.pop(flow, None)
         met[flow] = None
-
-
-_NO_RUN: Final = Flow(b"", 0, b"", b"", False, 0, -1, 0, 0, (), ())
