@@ -124,13 +124,13 @@ class ModelSwitch:
             return "port_down"
         if self.filtering and not port.member(vid):
             return "vlan_filtered"
-        if wire(sent)[2] - 14 - 4 * bool(sent.tags) > port.mtu + 4:  # room for a second tag
-            fate.oversize.add(other)
-            return "oversize"
         if not port.relays(sent.destination):
             return "reserved_address"
         if port.isolated and self.ports[name].isolated:
             return "isolated"
+        if wire(sent)[2] - 14 - 4 * bool(sent.tags) > port.mtu + 4:  # room for a second tag
+            fate.oversize.add(other)
+            return "oversize"
         fate.leaving[other] = self._tagged(sent, vid, port)
         return None
 

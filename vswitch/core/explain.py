@@ -10,6 +10,7 @@ from vswitch.core.mac import format_mac
 from vswitch.core.offload import HEADER
 from vswitch.core.stage import Step
 from vswitch.core.stats import CASTS, UNICAST
+from vswitch.core.switch import oversize
 from vswitch.core.verdict import LOSSES, Egress, Reason
 from vswitch.core.vlan import VID_BITS, egress_edit
 
@@ -138,9 +139,6 @@ def _address_steps(switch: Switch, frame: Frame, now: float, explanation: Explan
 
 def _port_step(switch: Switch, frame: Frame, port: BridgePort, now: float) -> PortStep:
     reason = switch.egress_rule(frame, port)
-    if reason is Reason.OVERSIZE:
-        longest = frame.longest - ETHERNET_HEADER
-        return PortStep(port, f"{longest} octets of payload, the port's MTU is {port.mtu}", reason=reason)
     if reason is not None:
         return PortStep(port, reason.meaning, reason=reason)
     edit = egress_edit(frame, frame.vid, port.settings.vlan) if switch.vlan_filtering else None
@@ -149,5 +147,8 @@ def _port_step(switch: Switch, frame: Frame, port: BridgePort, now: float) -> Po
         if isinstance(outcome, Reason):
             return PortStep(port, outcome.meaning, reason=outcome)
         frame = outcome or frame
+    if oversize(frame, port):
+        longest = frame.longest - ETHERNET_HEADER
+        return PortStep(port, f"{longest} octets of payload, the port's MTU is {port.mtu}", reason=Reason.OVERSIZE)
     words = "as it came" if edit is None else f"with VLAN tag {edit.tci & VID_BITS}" if edit.tpid else "untagged"
     return PortStep(port, words, egress=Egress(port, frame, edit))

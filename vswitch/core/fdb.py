@@ -81,6 +81,10 @@ class Fdb:
         """Entries held, those included that have expired and were not swept yet."""
         return len(self._entries)
 
+    def __contains__(self, key: Key) -> bool:
+        """Whether there is an entry of the station, expired or not."""
+        return key in self._entries
+
     def lookup(self, vid: int, mac: bytes, now: float) -> BridgePort | None:
         """The port that the station is behind; None: unknown, or not heard for the ageing time."""
         entry = self._entries.get((vid, mac))

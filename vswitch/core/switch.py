@@ -186,18 +186,16 @@ class Switch:
             if isinstance(outcome, Reason):
                 return outcome
             frame = outcome or frame
-        return Egress(port, frame, edit)
+        return Reason.OVERSIZE if oversize(frame, port) else Egress(port, frame, edit)
 
     def egress_rule(self, frame: Frame, port: BridgePort) -> Reason | None:
-        """The one predicate of every switch: may this frame leave there?"""
+        """The one predicate of every switch: may this frame leave there? `oversize` is asked last."""
         if port is frame.port:
             return Reason.SAME_PORT
         if not port.up:
             return Reason.PORT_DOWN
         if self.vlan_filtering and not self._is_member(port, frame.vid):
             return Reason.VLAN_FILTERED
-        if frame.longest > longest(port, tagged=frame.tpid != 0):
-            return Reason.OVERSIZE
         return None
 
     # Time
@@ -238,6 +236,14 @@ class Switch:
 def longest(port: BridgePort, *, tagged: bool) -> int:
     """Octets of the longest frame that may leave there, Ethernet header and the tag that it came with included."""
     return port.mtu + ETHERNET_HEADER + (2 * _TAG if tagged else _TAG)
+
+
+def oversize(frame: Frame, port: BridgePort) -> bool:
+    """Whether a frame that may leave there is too long to: it is lost, where one kept back by any rule is not.
+
+    As in the Linux bridge, where should_deliver() comes before br_dev_queue_push_xmit() (net/bridge/br_forward.c).
+    """
+    return frame.longest > longest(port, tagged=frame.tpid != 0)
 
 
 def _first(*deadlines: float | None) -> float | None:
