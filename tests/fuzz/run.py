@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-TARGETS = ("raw_frame", "frames", "header", "headers", "yaml_text", "json_text", "json_data", "quantities")
+TARGETS = ("raw_frame", "frames", "header", "headers", "twins", "yaml_text", "json_text", "json_data", "quantities")
 
 
 def main(arguments: list[str]) -> int:

@@ -27,6 +27,9 @@ FRAMES: Final = tuple(
 )
 """Virtio-net header and frame."""
 
+EDITED: Final = bytes((1, 1, 2, 127, 0, 0, 0, 3, 15, 0))
+"""How a script begins that has one whole frame leave with another tag."""
+
 CONFIGURATION: Final = """\
 name: lab0
 ageing: 300s
@@ -81,6 +84,7 @@ def _scripts() -> list[bytes]:
 _OWN: Final[dict[str, Callable[[], list[bytes]]]] = {
     "raw_frame": lambda: [bytes((filtering, port)) + raw for filtering in (0, 1) for port, raw in enumerate(FRAMES)],
     "header": lambda: list(FRAMES),
+    "twins": lambda: [*(EDITED + raw for raw in FRAMES), *(b"\0" + script for script in _scripts())],
     "yaml_text": lambda: [text.encode() for text in (CONFIGURATION, *MISTAKES)],
     "json_text": lambda: [json.dumps(DATA).encode(), b'{"ageing": 1' + b"0" * 400 + b', "\\ud800": NaN}'],
     "quantities": lambda: [text.encode() for text in QUANTITIES],

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.fuzz.script import STATIONS, Script, configuration, frame, text, value
+from tests.property.agreement import Twins, native_twin
 from tests.property.checks import receive_as_explained
 from vswitch import units
 from vswitch.control import config
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 CAPABILITIES: Final = (Capability.NONE, Capability.CSUM, Capability.TSO, Capability.ALL)
 EDITS: Final = (None, TagEdit(0, 0), TagEdit(C_TAG, 10), TagEdit(S_TAG, 20))
+OUTER_TAGS: Final = (None, b"", C_TAG.to_bytes(2) + b"\xa0\x0a", S_TAG.to_bytes(2) + b"\x00\x14")
 MOST_STEPS: Final = 24
 
 
@@ -67,6 +69,20 @@ def headers(data: bytes) -> None:
         check_header(frame(script))
 
 
+def twins(data: bytes) -> None:
+    """A script of flows and frames, for both flow tables; nothing where the C one is not built."""
+    native = native_twin()
+    if native is None:
+        return
+    script = Script(data)
+    with Twins(native) as both:
+        whole = bool(script.number(2))
+        for _ in range(MOST_STEPS):
+            check_twins(both, script, whole=whole)
+            if script.ended:
+                break
+
+
 def yaml_text(data: bytes) -> None:
     """The text of a configuration file."""
     check_configuration(lambda: config.load(data.decode(errors="replace"), "lab.yml"))
@@ -102,7 +118,7 @@ def quantities(data: bytes) -> None:
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     target.__name__: target
-    for target in (raw_frame, frames, header, headers, yaml_text, json_text, json_data, quantities)
+    for target in (raw_frame, frames, header, headers, twins, yaml_text, json_text, json_data, quantities)
 }
 
 PARSERS: Final[tuple[Callable[[Any], Any], ...]] = (
@@ -161,6 +177,21 @@ def check_header(raw: bytes) -> None:
         shifted = offload.shift(raw, octets)
         assert len(shifted) == HEADER
         assert not tagged or offload.shift(shifted, -octets)[4:] == raw[4:HEADER] or asked is None
+
+
+def check_twins(both: Twins, script: Script, *, whole: bool) -> None:
+    """The tables agree on a frame, unknown and known. whole: it is all that is left."""
+    tags = tuple(script.choose(OUTER_TAGS) for _ in range(script.number(4)))
+    offload, longest = Capability(script.number(128)), script.choose((1 << 30, script.number(2000)))
+    most, octets = 1 + script.number(4), 1 + script.number(4000)
+    raw = script.rest() if whole else frame(script)
+    both.match(raw)
+    both.know(raw)
+    both.match(raw)
+    both.know(raw, tags, offload=offload, longest=longest)
+    both.match(raw)
+    both.carry(memoryview(bytearray(raw)))
+    both.burst([raw, frame(script), raw, raw], most, octets)
 
 
 def check_configuration(load: Callable[[], SwitchConfig]) -> None:

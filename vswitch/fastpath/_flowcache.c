@@ -34,7 +34,7 @@ static bool get_view(PyObject *object, Py_ssize_t itemsize, Py_ssize_t least, Py
 {
     if (PyObject_GetBuffer(object, view, PyBUF_WRITABLE | PyBUF_FORMAT) < 0)
         return false;
-    if (view->itemsize == itemsize && view->len / itemsize >= least)
+    if (view->itemsize == itemsize && view->len / itemsize >= least && (uintptr_t)view->buf % (size_t)itemsize == 0)
         return true;
     PyBuffer_Release(view);
     PyErr_SetString(PyExc_ValueError, "the buffer has another shape");
@@ -137,6 +137,21 @@ static const char *get_octets(PyObject *object, Py_ssize_t least, Py_ssize_t mos
     return NULL;
 }
 
+/* The key of a flow, with tag control information just where there is a tag; raises. */
+static bool get_key(PyObject *object, uint64_t key[2])
+{
+    Py_ssize_t length;
+    const char *octets = get_octets(object, KEY, TAG_END, &length);
+    if (octets == NULL)
+        return false;
+    if (length != (is_tag((const uint8_t *)octets + TYPE) ? TAG_END : KEY)) {
+        PyErr_SetString(PyExc_ValueError, "a key of another length");
+        return false;
+    }
+    pack_key(octets, (size_t)length, key);
+    return true;
+}
+
 static bool read_tag(PyObject *tag, Exit *exit)
 {
     exit->tag_length = -1;
@@ -191,12 +206,8 @@ static bool read_flow(const FlowTable *self, PyObject *flow, PyObject *exits, En
     entry->longest = (uint32_t)longest;
     entry->offload = (uint32_t)offload;
     PyObject *key = PyObject_GetAttrString(flow, "key");
-    Py_ssize_t length;
-    const char *octets = key == NULL ? NULL : get_octets(key, KEY, TAG_END, &length);
-    if (octets != NULL)
-        pack_key(octets, (size_t)length, entry->key);
+    bool good = key != NULL && get_key(key, entry->key);
     Py_XDECREF(key);
-    bool good = octets != NULL;
     for (Py_ssize_t i = 0; good && i < PyTuple_Size(exits); i++)
         good = read_exit(PyTuple_GetItem(exits, i), &entry->exit[i], entry->owner);
     entry->exits = (uint32_t)PyTuple_Size(exits);
@@ -235,9 +246,13 @@ static Entry *make_entry(const FlowTable *self, PyObject *flow)
 
 static PyObject *FlowTable_add(FlowTable *self, PyObject *flow)
 {
-    Entry *before, *entry = check_idle(self) ? make_entry(self, flow) : NULL;
+    Entry *before, *entry = make_entry(self, flow);
     if (entry == NULL)
         return NULL;
+    if (!check_idle(self)) { /* asked last: reading the flow's attributes may have let other threads run */
+        free_entry(entry);
+        return NULL;
+    }
     if (!insert(&self->table, entry, &before)) {
         free_entry(entry);
         return PyErr_NoMemory();
@@ -249,12 +264,9 @@ static PyObject *FlowTable_add(FlowTable *self, PyObject *flow)
 
 static PyObject *FlowTable_discard(FlowTable *self, PyObject *object)
 {
-    Py_ssize_t length;
     uint64_t key[2];
-    const char *octets = check_idle(self) ? get_octets(object, KEY, TAG_END, &length) : NULL;
-    if (octets == NULL)
+    if (!check_idle(self) || !get_key(object, key))
         return NULL;
-    pack_key(octets, (size_t)length, key);
     Entry *entry = take(&self->table, key);
     if (entry != NULL)
         free_entry(entry);
@@ -275,34 +287,44 @@ static PyObject *flow_of(const Entry *entry)
     return entry == NULL ? Py_None : ((const Owner *)entry->owner)->flow;
 }
 
+/* Any new object may set the garbage collector off, and what that finalizes may empty the table: references first. */
 static PyObject *make_turn(Turn *turn)
 {
-    PyObject *flows = PyList_New((Py_ssize_t)turn->met);
+    PyObject *met[MOST_FRAMES];
     for (uint32_t i = 0; i < turn->met; i++) {
         turn->flows[i]->met = false;
-        if (flows != NULL)
-            PyList_SetItem(flows, (Py_ssize_t)i, Py_NewRef(flow_of(turn->flows[i])));
+        met[i] = Py_NewRef(flow_of(turn->flows[i]));
     }
-    if (flows == NULL)
+    bool known = turn->length >= 0 && turn->entry != NULL;
+    PyObject *flow = Py_NewRef(flow_of(known ? turn->entry : NULL));
+    PyObject *flows = PyList_New((Py_ssize_t)turn->met);
+    for (uint32_t i = 0; i < turn->met; i++) {
+        if (flows == NULL)
+            Py_DECREF(met[i]);
+        else
+            PyList_SetItem(flows, (Py_ssize_t)i, met[i]);
+    }
+    if (flows == NULL) {
+        Py_DECREF(flow);
         return NULL;
-    const Entry *entry = turn->length < 0 ? NULL : turn->entry;
-    return Py_BuildValue("INnOI", turn->read, flows, (Py_ssize_t)turn->length, flow_of(entry), entry ? turn->done : 0);
+    }
+    return Py_BuildValue("INnNI", turn->read, flows, (Py_ssize_t)turn->length, flow, known ? turn->done : 0U);
 }
 
 static PyObject *FlowTable_burst(FlowTable *self, PyObject *args)
 {
-    int fd;
-    unsigned int frames;
+    int fd, frames;
     long long octets;
     Turn turn;
-    if (!PyArg_ParseTuple(args, "iIL", &fd, &frames, &octets) || !check_idle(self))
+    if (!PyArg_ParseTuple(args, "iiL", &fd, &frames, &octets) || !check_idle(self))
         return NULL;
     self->busy = true;
     Py_BEGIN_ALLOW_THREADS
-    run_burst(&self->table, fd, frames, octets, &turn);
+    run_burst(&self->table, fd, frames < 0 ? 0 : (uint32_t)frames, octets, &turn);
     Py_END_ALLOW_THREADS
     self->busy = false;
-    if (turn.error && turn.error != EAGAIN && turn.read == 0) {
+    bool failed = turn.error && turn.error != EAGAIN && turn.error != EINTR; /* a signal is handled on return */
+    if (failed && turn.read == 0) {
         errno = turn.error;
         return PyErr_SetFromErrno(PyExc_OSError);
     }
@@ -338,8 +360,9 @@ static PyObject *FlowTable_carry(FlowTable *self, PyObject *object)
     uint32_t got = (uint32_t)view.len;
     const Entry *entry = match(&self->table, raw, got, &wire);
     uint32_t done = entry == NULL ? 0 : carry(&self->table, entry, raw, got, &wire);
+    PyObject *flow = Py_NewRef(flow_of(entry));
     PyBuffer_Release(&view);
-    return Py_BuildValue("OI", flow_of(entry), done);
+    return Py_BuildValue("NI", flow, done);
 }
 
 static PyObject *FlowTable_match(FlowTable *self, PyObject *object)
@@ -351,10 +374,9 @@ static PyObject *FlowTable_match(FlowTable *self, PyObject *object)
     if (raw == NULL)
         return NULL;
     const Entry *entry = match(&self->table, raw, (uint32_t)view.len, &wire);
+    PyObject *flow = Py_NewRef(flow_of(entry));
     PyBuffer_Release(&view);
-    if (entry == NULL)
-        Py_RETURN_NONE;
-    return Py_BuildValue("OII", flow_of(entry), wire.segments, wire.octets);
+    return entry == NULL ? flow : Py_BuildValue("NII", flow, wire.segments, wire.octets);
 }
 
 static PyMethodDef methods[] = {

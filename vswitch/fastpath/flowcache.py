@@ -207,12 +207,11 @@ class FlowTable:
 
     def carry(self, raw: Buffer) -> tuple[Flow | None, int]:
         """Forward one frame: its flow, None where that is unknown, and how many of its exits it left by."""
-        got = len(raw)
-        return self._carry(raw if got >= PADDED else bytes(raw).ljust(PADDED, b"\0"), got)
+        return self._carry(_padded(raw), len(raw))
 
     def match(self, raw: Buffer) -> Match | None:
         """The flow that a frame belongs to, if it is known and the frame can leave whole by every exit of it."""
-        return self._match(raw.ljust(PADDED, b"\0") if isinstance(raw, bytes) else raw, len(raw))
+        return self._match(_padded(raw), len(raw))
 
     def _match(self, raw: Buffer, got: int) -> Match | None:
         """`raw` is padded; `got` octets were received."""
@@ -274,6 +273,10 @@ def retagged(raw: Buffer, tag: bytes | None) -> Sequence[Buffer]:
     moved = _moved(raw, tag)
     rest = raw[TYPE + len(tag) - moved :]
     return offload.shift(raw, moved), raw[HEADER:TYPE], tag, rest, bytes(max(0, PADDED - len(raw) - moved))
+
+
+def _padded(raw: Buffer) -> Buffer:
+    return raw if len(raw) >= PADDED else bytes(raw).ljust(PADDED, b"\0")
 
 
 def _moved(raw: Buffer, tag: bytes | None) -> int:

@@ -38,7 +38,7 @@ typedef struct {
 typedef struct {
     Entry **slots;
     size_t size, used;
-    uint64_t seed;
+    uint64_t seeds[5];
     uint64_t *values;
     uint8_t *buffer;
     size_t room;
@@ -52,13 +52,16 @@ static inline void read_key(const uint8_t *raw, uint64_t key[2])
     memcpy(key, octets, sizeof octets);
 }
 
-/* Guests choose addresses but do not know the seed, so they cannot make them collide. */
+/* Guests choose addresses but do not know the seeds: whatever two keys they choose collide with a chance of 2^-32 before
+ * the mask (multilinear hashing). What follows the sum only spreads neighbours. */
 static inline size_t slot_of(const Table *table, const uint64_t key[2])
 {
-    uint64_t hash = (key[0] ^ table->seed) * 0x9E3779B97F4A7C15U;
-    hash = ((hash ^ hash >> 32) + key[1]) * 0xD6E8FEB86659FD93U;
-    hash = (hash ^ hash >> 32 ^ table->seed) * 0xD6E8FEB86659FD93U;
-    return (hash ^ hash >> 29) & (table->size - 1);
+    uint64_t sum = table->seeds[0] + table->seeds[1] * (uint32_t)key[0] + table->seeds[2] * (key[0] >> 32) +
+                   table->seeds[3] * (uint32_t)key[1] + table->seeds[4] * (key[1] >> 32);
+    uint32_t hash = (uint32_t)(sum >> 32);
+    hash = (hash ^ hash >> 16) * 0x85EBCA6BU;
+    hash = (hash ^ hash >> 13) * 0xC2B2AE35U;
+    return (hash ^ hash >> 16) & (table->size - 1);
 }
 
 static inline bool same_key(const uint64_t a[2], const uint64_t b[2]) { return a[0] == b[0] && a[1] == b[1]; }
@@ -114,7 +117,12 @@ static inline void pack_key(const char *octets, size_t length, uint64_t key[2])
 
 static inline bool init_table(Table *table, uint64_t seed)
 {
-    table->seed = seed;
+    for (int i = 0; i < 5; i++) { /* splitmix64 */
+        uint64_t mixed = seed += 0x9E3779B97F4A7C15U;
+        mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9U;
+        mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EBU;
+        table->seeds[i] = mixed ^ mixed >> 31;
+    }
     table->size = 16;
     table->slots = calloc(table->size, sizeof *table->slots);
     return table->slots != NULL;
@@ -215,14 +223,12 @@ static inline void make_form(const Exit *exit, const uint8_t *raw, size_t length
         put_part(form, zeros, PADDED - form->length);
 }
 
+/* A signal that comes first is Python's to handle, which then sends the frame. */
 static inline bool send_form(int fd, const Form *form)
 {
-    ssize_t sent;
-    do {
-        sent = form->parts == 1 ? write(fd, form->part[0].iov_base, form->length)
-                                : writev(fd, form->part, form->parts);
-    } while (sent < 0 && errno == EINTR);
-    return sent >= 0;
+    if (form->parts == 1)
+        return write(fd, form->part[0].iov_base, form->length) >= 0;
+    return writev(fd, form->part, form->parts) >= 0;
 }
 
 /* Counts a frame as received, and sends it by the exits of its flow in turn; how many took it. `raw` is padded. */
@@ -288,8 +294,6 @@ static inline void run_burst(const Table *table, int fd, uint32_t frames, int64_
         Wire wire;
         ssize_t got = read(fd, raw, table->room);
         if (got < 0) {
-            if (errno == EINTR)
-                continue;
             turn->error = errno;
             return;
         }
