@@ -45,6 +45,9 @@ BURST: Final = 64
 ALONE: Final = 4
 """Bursts that it may bring in if nobody else had a turn since its last one."""
 
+LOOKS: Final = 4
+"""Times that a poll looks at the two ports that had traffic last, before everybody else has a turn."""
+
 REVIVALS: Final = tuple(0.05 * 2**n for n in range(9))
 """Seconds between the tries to take hold of a device that came back: for some 25 seconds, ever less often."""
 
@@ -79,7 +82,7 @@ class Engine:
         self._worker = Worker("vswitch-links")
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._previous: Attached | None = None
+        self._recent: tuple[Attached | None, Attached | None] = None, None
         self._round: asyncio.Handle | None = None
 
     # Ports
@@ -136,17 +139,19 @@ class Engine:
     def _receive(self, attached: Attached) -> None:
         """One turn of one port: a burst from its attachment to the attachments of others."""
         now = self.clock()
-        more = False
+        most = ALONE * BURST if self._recent[0] is attached else BURST
         try:
-            if attached.port.direct:
-                alone, self._previous = self._previous is attached, attached
-                more = self._burst(attached, ALONE * BURST if alone else BURST, now)
-            else:
-                self._relay(attached, now)
+            read = self._burst(attached, most, now) if attached.port.direct else self._relay(attached, now)
         except OSError as error:
             self._trouble(attached, error)
+            self._arm(now)
+            return
+        if read == 0:
+            return
+        if self._recent[0] is not attached:
+            self._recent = attached, self._recent[0]
         self._arm(now)
-        if more:
+        if read >= most:
             self._busy_poll.saturated()
         elif self._busy_poll.traffic(now):
             self._go_round()
@@ -156,20 +161,27 @@ class Engine:
         self._busy_poll.window = seconds if (os.cpu_count() or 1) > 1 else 0.0
 
     def _poll(self) -> None:
-        """Keep the loop from sleeping for as long as that may pay; whoever else wants the core has it first."""
+        """Keep the loop from sleeping for as long as that may pay; whoever else wants the core has it first.
+
+        The two ports that had traffic last are looked at here: a question and its answer need not wait for the loop.
+        """
         self._round = None
         if self._busy_poll.idle:
             os.sched_yield()
-        if self._busy_poll.polling and self._busy_poll.go_on(self.clock()):
-            self._go_round()
+        if not self._busy_poll.polling or not self._busy_poll.go_on(self.clock()):
+            return
+        self._go_round()
+        for attached in LOOKS * self._recent:
+            if attached is not None and attached.reading:
+                self._receive(attached)
 
     def _go_round(self) -> None:
         if self._round is None:
             self._round = asyncio.get_running_loop().call_soon(self._poll)
 
-    def _burst(self, attached: Attached, left: int, now: float) -> bool:
-        """The fast path reads and writes by itself, and hands back what it cannot forward; whether more may wait."""
-        cache, fd = self._cache, attached.port.fileno()
+    def _burst(self, attached: Attached, most: int, now: float) -> int:
+        """The fast path reads and writes by itself, and hands back what it cannot forward; how many frames came."""
+        cache, fd, left = self._cache, attached.port.fileno(), most
         while left > 0:
             cache.keep_up()
             read, flows, length, flow, done = attached.table.burst(fd, left, BURST_OCTETS)
@@ -178,12 +190,13 @@ class Engine:
             if length < 0:
                 break
             self._flush(self._decide(attached, memoryview(self._buffer)[:length], flow, done, now))
-        return left <= 0
+        return most - left
 
-    def _relay(self, attached: Attached, now: float) -> None:
-        """The attachment reads, and frames go through the fast path one by one."""
+    def _relay(self, attached: Attached, now: float) -> int:
+        """The attachment reads, and frames go through the fast path one by one; how many came."""
         cache, touched = self._cache, set[Attached]()
-        for raw in attached.port.receive_burst(self._buffers):
+        raws = attached.port.receive_burst(self._buffers)
+        for raw in raws:
             cache.keep_up()
             flow, done = attached.table.carry(raw)
             if flow is not None:
@@ -191,6 +204,7 @@ class Engine:
             if flow is None or done < len(flow.exits):
                 touched |= self._decide(attached, raw, flow, done, now)
         self._flush(touched)
+        return len(raws)
 
     def _decide(self, attached: Attached, raw: Buffer, flow: Flow | None, done: int, now: float) -> set[Attached]:
         """Have the switch decide of a frame, or send it by the exits of its flow that are left; where it waits now."""

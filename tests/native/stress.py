@@ -34,6 +34,11 @@ WRONG: tuple[dict[str, Any], ...] = (
     {"offload": -1},
     {"key": bytes(5)},
     {"key": "text"},
+    {"station": b""},
+    {"station": (1, b"short")},
+    {"station": (-1, bytes(6))},
+    {"station": ()},
+    {"station": (0, bytes(6))},
     {"exits": None},
     {"exits": [()]},
     {"exits": ((1, 2, 3),)},
@@ -60,7 +65,7 @@ class Stress:
     def flow(self, raw: bytes) -> Flow:
         """Of this frame: it leaves as it came, and with a tag."""
         exits = ((self.exit, None), (self.exit, TAG))
-        return Flow(raw[: HEADER + 14], 1, raw[16:22], raw[10:16], True, 0, -1, 1 << 30, 127, exits, ())
+        return Flow(raw[: HEADER + 14], (1, raw[16:22]), (), 0, -1, 1 << 30, 127, exits, ())
 
     def play(self) -> None:
         """All that can be done with a table, some 400 operations."""
@@ -87,7 +92,7 @@ class Stress:
         half = ((self.exit, TAG), (self.exit, b"x"))
         for wrong in (*WRONG, {"exits": half}, {"exits": ((self.exit, None), (short, None))}):
             refused(table.add, SimpleNamespace(**fields | wrong))
-        for name in ("key", "cast", "drop", "longest", "offload", "exits"):
+        for name in ("key", "station", "cast", "drop", "longest", "offload", "exits"):
             refused(table.add, SimpleNamespace(**{each: fields[each] for each in fields if each != name}))
         for method in (table.discard, table.match, table.carry, table.burst):
             refused(method, 5)

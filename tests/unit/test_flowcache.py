@@ -184,11 +184,20 @@ def test_flows_met_stand_in_the_order_of_their_last_frames(lab: Lab) -> None:
 
 
 def test_a_frame_that_is_handed_back_with_its_flow_was_met_last(lab: Lab) -> None:
-    good, bad = raw(B, A), raw(C, A)
+    good, bad = raw(B, A), raw(A, C)
     passing, stopped = lab.knows(good, lab.b), lab.knows(bad, lab.c)
     lab.c.exit.state[1] = 1
     lab.a.send(good, good, bad, good)
     assert lab.burst() == (3, [passing, stopped], len(bad), stopped, 0)
+
+
+def test_a_station_is_heard_once_by_the_last_of_its_flows_that_tells_where_it_is(lab: Lab) -> None:
+    first, second, other, silent = raw(B, A), raw(C, A), raw(C, B), raw(BROADCAST, A)
+    lab.knows(first, lab.b)
+    last, another = lab.knows(second, lab.b), lab.knows(other, lab.b)
+    lab.knows(silent, lab.b, station=None)
+    lab.a.send(first, other, first, second, silent)
+    assert lab.burst() == (5, [another, last], -1, None, 0)
 
 
 # Exits that do not take a frame

@@ -93,10 +93,8 @@ def make_flow(raw: bytes, *exits: Guest | tuple[Guest, bytes | None], **changes:
     pairs = [exit_ if isinstance(exit_, tuple) else (exit_, None) for exit_ in exits]
     fields: dict[str, Any] = {
         "key": flow_key(raw),
-        "vid": 1,
-        "source": raw[HEADER + 6 : HEADER + 12],
-        "destination": raw[HEADER : HEADER + 6],
-        "learned": True,
+        "station": (1, raw.ljust(TYPE, b"\0")[HEADER + 6 : TYPE]),
+        "needs": (),
         "cast": 0,
         "drop": -1,
         "longest": 1 << 30,

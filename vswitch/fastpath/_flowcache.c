@@ -152,6 +152,34 @@ static bool get_key(PyObject *object, uint64_t key[2])
     return true;
 }
 
+/* The VLAN and the address of a station, in one number, 0 for None; raises. */
+static bool get_station(PyObject *object, uint64_t *station)
+{
+    PyObject *address;
+    short vid;
+    Py_ssize_t length;
+    *station = 0;
+    if (object == Py_None)
+        return true;
+    if (!PyTuple_Check(object)) {
+        PyErr_SetString(PyExc_TypeError, "a station is a tuple");
+        return false;
+    }
+    if (!PyArg_ParseTuple(object, "hO", &vid, &address))
+        return false;
+    if (vid < 1) {
+        PyErr_SetString(PyExc_ValueError, "a VLAN below 1");
+        return false;
+    }
+    const char *octets = get_octets(address, 6, 6, &length);
+    if (octets == NULL)
+        return false;
+    *station = (uint64_t)vid;
+    for (int i = 0; i < 6; i++)
+        *station = *station << 8 | (uint8_t)octets[i];
+    return true;
+}
+
 static bool read_tag(PyObject *tag, Exit *exit)
 {
     exit->tag_length = -1;
@@ -208,6 +236,9 @@ static bool read_flow(const FlowTable *self, PyObject *flow, PyObject *exits, En
     PyObject *key = PyObject_GetAttrString(flow, "key");
     bool good = key != NULL && get_key(key, entry->key);
     Py_XDECREF(key);
+    PyObject *station = good ? PyObject_GetAttrString(flow, "station") : NULL;
+    good = station != NULL && get_station(station, &entry->station);
+    Py_XDECREF(station);
     for (Py_ssize_t i = 0; good && i < PyTuple_Size(exits); i++)
         good = read_exit(PyTuple_GetItem(exits, i), &entry->exit[i], entry->owner);
     entry->exits = (uint32_t)PyTuple_Size(exits);
@@ -291,10 +322,8 @@ static PyObject *flow_of(const Entry *entry)
 static PyObject *make_turn(Turn *turn)
 {
     PyObject *met[MOST_FRAMES];
-    for (uint32_t i = 0; i < turn->met; i++) {
-        turn->flows[i]->met = false;
+    for (uint32_t i = 0; i < turn->met; i++)
         met[i] = Py_NewRef(flow_of(turn->flows[i]));
-    }
     bool known = turn->length >= 0 && turn->entry != NULL;
     PyObject *flow = Py_NewRef(flow_of(known ? turn->entry : NULL));
     PyObject *flows = PyList_New((Py_ssize_t)turn->met);

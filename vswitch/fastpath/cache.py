@@ -84,11 +84,10 @@ class FlowCache:
             self._clear()
 
     def heard(self, flows: Iterable[Flow], port: BridgePort, now: float) -> None:
-        """Frames of these flows came in by `port`, those of the last flow last: their sources are still there."""
-        learn = self._switch.fdb.learn
+        """Frames of these flows came in by `port`, those of the last flow last: their stations are still there."""
         for flow in flows:
-            if flow.learned:
-                learn(flow.vid, flow.source, port, now)
+            if flow.station is not None:
+                self._switch.fdb.learn(*flow.station, port, now)
 
     def offer(self, frame: Frame, verdict: Verdict) -> None:
         """Keep a verdict, if the next frame of the flow fares the same and this is not its first."""
@@ -117,10 +116,8 @@ class FlowCache:
             fits, offload = min(fits, longest(port, tagged=tagged)), offload & port.offload
         return Flow(
             key=key,
-            vid=frame.vid,
-            source=frame.source,
-            destination=frame.destination,
-            learned=verdict.learned,
+            station=(frame.vid, frame.source) if verdict.learned else None,
+            needs=_needs(frame) if verdict.learned else (),
             cast=frame.cast,
             drop=-1 if verdict.reason is None else verdict.reason.number,
             longest=fits,
@@ -133,11 +130,11 @@ class FlowCache:
         entrance.flows[flow.key] = flow
         entrance.weight += _weight(flow)
         entrance.table.add(flow)
-        for station in _stations(flow):
+        for station in flow.needs:
             self._stations.setdefault(station, {})[flow] = entrance
 
     def _forget(self, flow: Flow) -> None:
-        for station in _stations(flow):
+        for station in flow.needs:
             flows = self._stations[station]
             del flows[flow]
             if not flows:
@@ -177,9 +174,7 @@ def _tag(edit: TagEdit | None) -> bytes | None:
     return edit.tpid.to_bytes(2) + edit.tci.to_bytes(2) if edit.tpid else b""
 
 
-def _stations(flow: Flow) -> Iterable[Key]:
-    """The stations whose changes make the verdict void."""
-    if not flow.learned:
-        return ()
-    source, destination = (flow.vid, flow.source), (flow.vid, flow.destination)
-    return (source,) if source == destination or is_group(flow.destination) else (source, destination)
+def _needs(frame: Frame) -> tuple[Key, ...]:
+    """The stations whose changes make the verdict of an admitted frame void."""
+    source, destination = (frame.vid, frame.source), (frame.vid, frame.destination)
+    return (source,) if source == destination or is_group(frame.destination) else (source, destination)

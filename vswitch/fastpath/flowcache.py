@@ -25,6 +25,7 @@ from vswitch.core.verdict import Egress
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from vswitch.core.fdb import Key
     from vswitch.core.frame import Frame
     from vswitch.core.port import BridgePort
 
@@ -65,7 +66,8 @@ class Flow:
     """A verdict, as it is carried out.
 
     key: PLAIN, addresses and ethertype, and the tag control information where that is a tag's.
-    vid, source, destination: what the switch made of it.  learned: whether its frames tell where the source is.
+    station: the VLAN and the source, whose whereabouts its frames tell; None: they are not to be learned from.
+    needs: the stations whose whereabouts it depends on.
     cast: of `core.stats`.  drop: the number of the Reason that its frames are dropped for, or -1.
     longest: octets of the longest frame that fits every exit.  offload: what every exit completes by itself.
     exits: with the tag that a frame is to have there: four octets, none (b""), or as it came (None).
@@ -73,10 +75,8 @@ class Flow:
     """
 
     key: bytes
-    vid: int
-    source: bytes
-    destination: bytes
-    learned: bool
+    station: Key | None
+    needs: tuple[Key, ...]
     cast: int
     drop: int
     longest: int
@@ -94,8 +94,9 @@ Match = tuple[Flow, int, int]
 """The flow of a frame, and its segments and octets as on the wire."""
 
 Turn = tuple[int, list[Flow], int, Flow | None, int]
-"""What came of a burst: the frames read; the flows met, the one met last at the end; the length of the frame in the
-buffer that is handed back, or -1; its flow, if that is known; and how many of the flow's exits it left by."""
+"""What came of a burst: the frames read; of each station that was heard the last flow, the one heard last at the end;
+the length of the frame in the buffer that is handed back, or -1; its flow, if that is known; and how many of the flow's
+exits it left by."""
 
 
 class FlowTable:
@@ -133,7 +134,7 @@ class FlowTable:
         Raises OSError where nothing can be read, other than that nothing waits.
         """
         take, view = self._reader(fd), self._view
-        met: dict[Flow, None] = {}
+        met: dict[Key, Flow] = {}
         read, got = 0, _UNREAD
         while read < frames and octets > 0:
             if got == _UNREAD:
@@ -148,18 +149,18 @@ class FlowTable:
                 sent, after = self._run(flow, got, take, most)
                 read, octets, length, got = read + sent, octets - sent * got, got, after
                 if got != _REFUSED:
-                    _meet(met, flow)
+                    meet(met, flow)
                     continue
                 got = length
                 self._count_received(flow, 1, got - HEADER)
             else:
                 flow, done = self._carry(view[: max(got, PADDED)], got)
             read, octets = read + 1, octets - got
-            _meet(met, flow)
+            meet(met, flow)
             if flow is None or done < len(flow.exits):
-                return read, list(met), got, flow, done
+                return read, list(met.values()), got, flow, done
             got = _UNREAD
-        return read, list(met), -1, None, 0
+        return read, list(met.values()), -1, None, 0
 
     def _run(self, flow: Flow, got: int, take: Callable[[bytearray], int | None], most: int) -> tuple[int, int]:
         """Send the frame in the buffer, and those of the same flow and length that follow, `most` of them at most.
@@ -293,7 +294,8 @@ def _runs(flow: Flow, got: int) -> bool:
     return tag is None and fd >= 0 and not waiting
 
 
-def _meet(met: dict[Flow, None], flow: Flow | None) -> None:
-    if flow is not None:
-        met.pop(flow, None)
-        met[flow] = None
+def meet(met: dict[Key, Flow], flow: Flow | None) -> None:
+    """Note that a frame of this flow was the last one heard of its station."""
+    if flow is not None and flow.station is not None:
+        met.pop(flow.station, None)
+        met[flow.station] = flow

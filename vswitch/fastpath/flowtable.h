@@ -25,10 +25,10 @@ typedef struct {
 
 typedef struct {
     uint64_t key[2];
+    uint64_t station; /* VLAN and source address; 0: nothing is learned */
     void *owner;
     uint32_t longest, offload, exits;
     int cast, drop;
-    bool met;
     Exit exit[];
 } Entry;
 
@@ -262,22 +262,24 @@ typedef struct {
     ssize_t length;
     Entry *entry;
     int error; /* errno of the read that ended it */
+    uint64_t stations[MOST_FRAMES];
     Entry *flows[MOST_FRAMES];
 } Turn;
 
-/* Notes that a frame of this flow was the last one met. */
+/* Notes that a frame of this flow was the last one heard of its station. */
 static inline void meet(Turn *turn, Entry *entry)
 {
-    if (turn->met && turn->flows[turn->met - 1] == entry)
+    if (entry->station == 0)
         return;
-    if (entry->met) {
-        uint32_t at = 0;
-        while (turn->flows[at] != entry)
-            at++;
-        turn->met--;
-        memmove(turn->flows + at, turn->flows + at + 1, (turn->met - at) * sizeof *turn->flows);
+    uint32_t at = turn->met && turn->stations[turn->met - 1] == entry->station ? turn->met - 1 : 0;
+    while (at < turn->met && turn->stations[at] != entry->station)
+        at++;
+    if (at < turn->met) {
+        uint32_t after = --turn->met - at;
+        memmove(turn->stations + at, turn->stations + at + 1, after * sizeof *turn->stations);
+        memmove(turn->flows + at, turn->flows + at + 1, after * sizeof *turn->flows);
     }
-    entry->met = true;
+    turn->stations[turn->met] = entry->station;
     turn->flows[turn->met++] = entry;
 }
 

@@ -6,12 +6,13 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
-from vswitch.fastpath.flowcache import FlowTable
+from vswitch.fastpath.flowcache import FlowTable, meet
 
 if TYPE_CHECKING:
     from array import array
     from collections.abc import Callable
 
+    from vswitch.core.fdb import Key
     from vswitch.core.offload import Buffer
     from vswitch.fastpath.flowcache import Flow, Turn
     from vswitch.fastpath.twins import Table
@@ -48,7 +49,7 @@ class ShadowTable(FlowTable):
 
     def burst(self, fd: int, frames: int, octets: int) -> Turn:
         """Frame by frame, so that each can be compared."""
-        met: dict[Flow, None] = {}
+        met: dict[Key, Flow] = {}
         read = 0
         while read < frames and octets > 0:
             try:
@@ -60,12 +61,10 @@ class ShadowTable(FlowTable):
             read += 1
             octets -= got
             flow, done = self.carry(self._view[:got])
-            if flow is not None:
-                met.pop(flow, None)
-                met[flow] = None
+            meet(met, flow)
             if flow is None or done < len(flow.exits):
-                return read, list(met), got, flow, done
-        return read, list(met), -1, None, 0
+                return read, list(met.values()), got, flow, done
+        return read, list(met.values()), -1, None, 0
 
     def carry(self, raw: Buffer) -> tuple[Flow | None, int]:
         """By Python, after both were asked."""

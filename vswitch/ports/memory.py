@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from vswitch.core.offload import PLAIN, Capability
@@ -66,7 +67,8 @@ class MemoryPort(Port):
         filled: list[memoryview] = []
         for buffer in buffers:
             if not self._waiting:
-                os.eventfd_read(self._event)
+                with suppress(BlockingIOError):  # nothing was injected since
+                    os.eventfd_read(self._event)
                 break
             octets = self._waiting.popleft()
             buffer[: len(octets)] = octets
