@@ -206,7 +206,7 @@ class Switch:
 
     def stage_deadline(self) -> float | None:
         """When a stage wants it next: the part of `next_deadline` that a frame may bring forward."""
-        return _first(*(stage.next_deadline() for stage in self._timed))
+        return _first(*[stage.next_deadline() for stage in self._timed]) if self._timed else None
 
     def handle_timer(self, now: float) -> list[Egress]:
         """Do what is due: stations not heard expire, stages do theirs. The frames that are to leave now."""
