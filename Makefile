@@ -13,6 +13,9 @@ demo: $(VENV)/for-demo ## start a switch with three guests, send real traffic th
 test: $(VENV)/for-test ## run the tests; those that need root or a program that is not there are skipped by name
 	@$(LAB) --optional -- $(BIN)/python -m pytest $(ARGS)
 
+bench: $(VENV)/for-test ## measure the switch beside every peer that is installed, as root; ARGS=--quick takes five minutes
+	@$(BIN)/python -m perf $(ARGS)
+
 lint: $(VENV)/for-lint ## check style, types and the direction of imports
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
@@ -45,4 +48,4 @@ $(VENV)/made: pyproject.toml
 	echo "Making $(VENV) with $$($$python --version) ..."; \
 	rm -rf $(VENV) && $$python -m venv $(VENV) && touch $@
 
-.PHONY: help demo test lint coverage clean
+.PHONY: help demo test bench lint coverage clean

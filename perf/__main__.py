@@ -40,7 +40,7 @@ def main() -> int:
         case ["verdict"]:
             show_verdict(json.loads(JSON.read_text())["results"])
         case ["instructions"]:
-            print(json.dumps(instructions.count(), indent=2))
+            count_instructions(options.json)
         case names:
             measure(names or list(BENCHES), options)
     return 0
@@ -75,24 +75,31 @@ def arguments() -> argparse.Namespace:
 
 
 def measure(names: list[str], options: argparse.Namespace) -> None:
-    """Rounds of all benches, whose order of contenders moves on; results are saved after each."""
+    """Rounds of all benches, whose order of contenders moves on; results are saved after each.
+
+    What is compared is measured within one round: machines get faster and slower in the course of minutes.
+    """
     if os.geteuid():
         sys.exit("benchmarks make network namespaces and TAPs; run them as root")
     wanted = [name for name in CONTENDERS if name in options.only.split(",") or not options.only]
     there = [name for name in wanted if takes_part(name)]
     data = describe(options, there)
+    failed: list[str] = []
     try:
-        for name in names:
-            for number in range(options.rounds):
-                run_round(data, name, number, there, options.seconds)
+        for number in range(options.rounds):
+            for name in names:
+                failed += run_round(data, name, number, there, options.seconds)
                 options.json.parent.mkdir(exist_ok=True)
                 options.json.write_text(json.dumps(data, indent=1) + "\n")
-            summarise(name, data)
     finally:
         remove_tools()
+    for name in names:
+        summarise(name, data)
     if options.json == JSON:
         PLOT.write_text(report.plot(data))
     show_verdict(data["results"])
+    if failed:
+        sys.exit(f"these failed: {', '.join(failed)}")
 
 
 def takes_part(name: str) -> bool:
@@ -109,16 +116,17 @@ def describe(options: argparse.Namespace, names: list[str]) -> dict[str, Any]:
     """The results so far, of a file that is there, with the facts of this run."""
     data: dict[str, Any] = json.loads(options.json.read_text()) if options.json.exists() else {"results": {}}
     data["machine"] = f"{len(CORES)} cores, Linux {platform.release()}, Python {platform.python_version()}"
-    data["rounds"], data["seconds"] = options.rounds, options.seconds
+    data["seconds"] = options.seconds
     data["labels"] = {name: contender.label for name, contender in CONTENDERS.items()}
     data.setdefault("versions", {}).update({name: CONTENDERS[name].version() for name in names})
     return data
 
 
-def run_round(data: dict[str, Any], name: str, number: int, there: list[str], seconds: float) -> None:
-    """One round of a bench."""
+def run_round(data: dict[str, Any], name: str, number: int, there: list[str], seconds: float) -> list[str]:
+    """One round of a bench; which of it failed."""
     bench = BENCHES[name]
     names = [who for who in there if who in bench.contenders]
+    failed = []
     results = data["results"].setdefault(name, {})
     for who in names[number % max(1, len(names)) :] + names[: number % max(1, len(names))]:
         print(f"{name}, round {number + 1}: {who}", file=sys.stderr, flush=True)
@@ -129,10 +137,12 @@ def run_round(data: dict[str, Any], name: str, number: int, there: list[str], se
             figures: Figures = take(bench, CONTENDERS[who], seconds)
         except Failure as error:
             print(f"{name}: {who} failed: {error}", file=sys.stderr)
+            failed.append(f"{name} of {who}")
             continue
         for figure, value in figures.items():
             rounds.setdefault(figure, []).append(value)
     data["results"][name] = {who: results[who] for who in CONTENDERS if who in results}
+    return failed
 
 
 def summarise(name: str, data: dict[str, Any]) -> None:
@@ -140,6 +150,14 @@ def summarise(name: str, data: dict[str, Any]) -> None:
     for who, figures in data["results"][name].items():
         medians = ", ".join(f"{figure} {median(values):g}" for figure, values in figures.items())
         print(f"{name:14} {who:8} {medians}", flush=True)
+
+
+def count_instructions(file: Path) -> None:
+    """Of a frame, with each twin; they are kept with the other results."""
+    data = json.loads(file.read_text()) if file.exists() else {"results": {}}
+    data["instructions"] = instructions.count()
+    file.write_text(json.dumps(data, indent=1) + "\n")
+    print(json.dumps(data["instructions"]))
 
 
 def show_table(*, write: bool) -> None:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from perf.lab import needs
@@ -20,10 +21,7 @@ from vswitch.ports.base import Capabilities, Options, Port, PortState
 from vswitch.ports.host import Host
 from vswitch.stages import STAGES
 
-FEW, MANY = 20, 220
-"""Bursts of two runs: what their difference leaves has no start-up in it."""
-
-BURST = 32
+WARM, BURSTS, BURST = 3, 200, 32
 FRAME = bytes(HEADER) + bytes.fromhex("020000000002 020000000001 88b5") + bytes(46)
 ANSWER = bytes(HEADER) + bytes.fromhex("020000000001 020000000002 88b5") + bytes(46)
 
@@ -32,16 +30,16 @@ def count() -> dict[str, float]:
     """Instructions in userspace for a frame of a burst of 32, with each twin. Raises MissingError."""
     needs("valgrind", "valgrind")
     return {
-        name: round((_run(mode, MANY) - _run(mode, FEW)) / (MANY - FEW) / BURST)
+        name: round((_run(mode, "forward") - _run(mode, "spare")) / BURSTS / BURST)
         for name, mode in (("native", "require"), ("python", "off"))
     }
 
 
-def _run(mode: str, bursts: int) -> int:
+def _run(mode: str, what: str) -> int:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "out")
         call = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", "--trace-children=no"]
-        call += [sys.executable, "-m", "perf.instructions", str(bursts)]
+        call += [sys.executable, "-m", "perf.instructions", what]
         environment = os.environ | {"VSWITCH_NATIVE": mode, "PYTHONHASHSEED": "0"}
         done = subprocess.run(call, env=environment, capture_output=True, text=True, check=True)
     return int(re.findall(r"Collected : (\d+)", done.stderr)[0])
@@ -56,8 +54,8 @@ class SocketPort(Port):
     def __init__(self) -> None:
         """Not open yet."""
         super().__init__(Options(), Host())
-        self._socket, self.guest = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._socket.setblocking(False)
+        self.near, self.guest = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.near.setblocking(False)
         self.capabilities = Capabilities(Capability.ALL)
 
     def open(self) -> None:
@@ -66,12 +64,12 @@ class SocketPort(Port):
 
     def close(self) -> None:
         """Both ends."""
-        self._socket.close()
+        self.near.close()
         self.guest.close()
 
     def fileno(self) -> int:
         """The switch's end."""
-        return self._socket.fileno()
+        return self.near.fileno()
 
     def receive_burst(self, buffers: object) -> list[memoryview]:
         """The fast path reads by itself."""
@@ -81,28 +79,31 @@ class SocketPort(Port):
         """One message a frame."""
         assert isinstance(frames, list)
         for frame in frames:
-            self._socket.send(frame)
+            self.near.send(frame)
         return len(frames)
 
 
-async def drive(bursts: int) -> None:
-    """Bursts from one guest to another; nobody else takes a turn."""
+async def drive(*, forward: bool) -> None:
+    """Bursts from one guest to another; or the same work for everybody else, while the switch is spared."""
     engine = Engine(Switch([stage() for stage in STAGES]), busy_poll=0)
     here, there = SocketPort(), SocketPort()
     await engine.attach(BridgePort("here"), here)
     await engine.attach(BridgePort("there"), there)
+    receive = partial(engine._receive, engine.attached["here"])
     there.guest.send(ANSWER)
     await asyncio.sleep(0.01)
     here.guest.recv(2000)
-    for _ in range(bursts):
+    for burst in range(WARM + BURSTS):
+        spare = burst >= WARM and not forward
         for _ in range(BURST):
             here.guest.send(FRAME)
-        await asyncio.sleep(0)
+        if not spare:
+            receive()
+        taker = here.near if spare else there.guest
         for _ in range(BURST):
-            await asyncio.sleep(0)
-            there.guest.recv(2000)
+            taker.recv(2000)
     await engine.close()
 
 
 if __name__ == "__main__":
-    asyncio.run(drive(int(sys.argv[1])))
+    asyncio.run(drive(forward=sys.argv[1] == "forward"))

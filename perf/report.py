@@ -90,7 +90,8 @@ def table(data: Mapping[str, Any]) -> str:
     for contender, figures in results.get("pair", {}).items():
         cells = [form.format(median(figures[name])) if figures.get(name) else "" for _, name, form in COLUMNS]
         lines.append(f"| {data['labels'][contender]} | " + " | ".join(cells) + " |")
-    machine = f"Medians of {data['rounds']} rounds on {data['machine']}."
+    rounds = [len(values) for figures in results.get("pair", {}).values() for values in figures.values()]
+    machine = f"Medians of {max(rounds, default=0)} rounds on {data['machine']}."
     return "\n".join([*lines, "", machine])
 
 

@@ -288,3 +288,21 @@ async def test_a_shorter_ageing_time_holds_at_once() -> None:
     timers.append(driver._timer)
     assert [timer is None for timer in timers] == [True, False]
     await driver.close()
+
+
+@on_both_loops
+async def test_a_poll_looks_at_the_two_ports_with_the_last_traffic_by_itself() -> None:
+    a, b = MemoryPort(), MemoryPort()
+    driver = Engine(Switch(), clock=lambda: 0.0)
+    driver._busy_poll.window = 1.0
+    for name, port in {"a": a, "b": b}.items():
+        await driver.attach(BridgePort(name), port)
+    a.inject(frame(BROADCAST, A))
+    await until(lambda: b.sent)
+    b.inject(frame(A, B))
+    await until(lambda: a.sent)
+    a.inject(frame(B, A, 1))
+    b.inject(frame(A, B, 2))
+    driver._poll()
+    assert (numbers(a), numbers(b)) == ([0, 2], [0, 1]), "nobody waited for the loop"
+    await driver.close()
