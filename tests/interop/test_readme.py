@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +27,7 @@ for i in $(seq 300); do vswitch show ports >/dev/null 2>&1 && break; sleep 0.1; 
 
 def script(commands: list[str]) -> str:
     """A shell script that runs every line in turn, a switch in the background, and stops at the first that fails."""
-    lines = ["set -eu", "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT"]
+    lines = ["set -eu", "trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT"]
     for command in commands:
         lines.append(f"echo {command!r}" if "'" not in command else "true")
         if command.startswith("vswitch run"):
@@ -49,7 +50,7 @@ def test_commands_of_a_page(page: Path) -> None:
     typed = commands(page)
     targets = [line for line in typed if line.startswith("make ")]
     for target in targets:  # the gate itself runs them
-        subprocess.run([*target.split(), "-n"], cwd=ROOT, check=True, capture_output=True)
+        subprocess.run([*shlex.split(target), "-n"], cwd=ROOT, check=True, capture_output=True)
     rest = [line for line in typed if line not in targets and not line.startswith(("pip ", "docker "))]
     path = f"export PATH={Path(sys.executable).parent}:$PATH\n"
     result = subprocess.run(
