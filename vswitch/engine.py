@@ -136,18 +136,22 @@ class Engine:
 
     # Frames
 
-    def _receive(self, attached: Attached) -> None:
-        """One turn of one port: a burst from its attachment to the attachments of others."""
+    def _receive(self, attached: Attached) -> bool:
+        """One turn of one port: a burst from its attachment to the attachments of others; whether more may wait."""
         now = self.clock()
-        most = ALONE * BURST if self._recent[0] is attached else BURST
+        most = len(self._buffers)
         try:
-            read = self._burst(attached, most, now) if attached.port.direct else self._relay(attached, now)
+            if attached.port.direct:
+                most = ALONE * BURST if self._recent[0] is attached else BURST
+                read = self._burst(attached, most, now)
+            else:
+                read = self._relay(attached, now)
         except OSError as error:
             self._trouble(attached, error)
             self._arm(now)
-            return
+            return False
         if read == 0:
-            return
+            return False
         if self._recent[0] is not attached:
             self._recent = attached, self._recent[0]
         self._arm(now)
@@ -155,6 +159,7 @@ class Engine:
             self._busy_poll.saturated()
         elif self._busy_poll.traffic(now):
             self._go_round()
+        return read >= most
 
     def set_busy_poll(self, seconds: float) -> None:
         """Ask for that long before the loop sleeps, unless the guests have no other core to run on."""
@@ -172,8 +177,8 @@ class Engine:
             return
         self._go_round()
         for attached in LOOKS * self._recent:
-            if attached is not None and attached.reading:
-                self._receive(attached)
+            if attached is not None and attached.reading and self._receive(attached):
+                break  # it has more than a turn of frames: the others have theirs first
 
     def _go_round(self) -> None:
         if self._round is None:

@@ -306,3 +306,20 @@ async def test_a_poll_looks_at_the_two_ports_with_the_last_traffic_by_itself() -
     driver._poll()
     assert (numbers(a), numbers(b)) == ([0, 2], [0, 1]), "nobody waited for the loop"
     await driver.close()
+
+
+@on_both_loops
+async def test_a_poll_ends_when_a_port_has_more_than_a_turn_of_frames() -> None:
+    a, b = MemoryPort(), MemoryPort()
+    driver = Engine(Switch(), clock=lambda: 0.0)
+    driver._busy_poll.window = 1.0
+    for name, port in {"a": a, "b": b}.items():
+        await driver.attach(BridgePort(name), port)
+    a.inject(frame(BROADCAST, A))
+    await until(lambda: b.sent)
+    a.inject(*(frame(BROADCAST, A, number) for number in range(1, 200)))
+    driver._poll()
+    assert numbers(b) == list(range(33)), "everybody else has a turn first"
+    await until(lambda: len(b.sent) == 200)
+    assert numbers(b) == list(range(200))
+    await driver.close()
