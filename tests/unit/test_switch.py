@@ -162,6 +162,14 @@ def test_a_verdict_that_loses_a_frame_for_its_length_is_not_to_be_cached(lab: La
     assert not lab.send("a", raw(BROADCAST, A, payload=b"x" * 2000)).cacheable
 
 
+def test_a_verdict_on_a_source_that_found_no_room_is_not_to_be_cached(lab: Lab) -> None:
+    lab.switch.fdb.limit = 1
+    lab.switch.fdb.add_static(1, parse_mac(C), lab.switch.ports["c"], lab.now)
+    assert not lab.send("a", raw(B, A)).cacheable
+    lab.switch.fdb.limit = 2
+    assert lab.send("a", raw(B, A)).cacheable
+
+
 # Reserved addresses
 
 

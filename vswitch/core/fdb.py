@@ -81,28 +81,29 @@ class Fdb:
         """Entries held, those included that have expired and were not swept yet."""
         return len(self._entries)
 
-    def __contains__(self, key: Key) -> bool:
-        """Whether there is an entry of the station, expired or not."""
-        return key in self._entries
-
     def lookup(self, vid: int, mac: bytes, now: float) -> BridgePort | None:
         """The port that the station is behind; None: unknown, or not heard for the ageing time."""
         entry = self._entries.get((vid, mac))
         return entry.port if entry is not None and self._lives(entry, now) else None
 
-    def learn(self, vid: int, mac: bytes, port: BridgePort, now: float) -> None:
-        """The station was heard on `port`: make, refresh or move its entry. A static one stays as it is."""
+    def learn(self, vid: int, mac: bytes, port: BridgePort, now: float) -> bool:
+        """The station was heard on `port`: make, refresh or move its entry. A static one stays as it is.
+
+        Whether there is an entry of it now: a table full of static ones has no room for another.
+        """
         key = (vid, mac)
         entry = self._entries.get(key)
         if entry is None:
-            if self._make_room(port):
-                self._insert(key, FdbEntry(port, now))
+            if not self._make_room(port):
+                return False
+            self._insert(key, FdbEntry(port, now))
         elif entry.port is port:
             if not entry.static:
                 entry.seen = now
                 self._queues[port].move_to_end(key)
         elif not entry.static:
             self._move(key, entry, port, now)
+        return True
 
     def preview(self, vid: int, source: bytes, port: BridgePort, destination: bytes, now: float) -> Preview:
         """What `learn(source)` and then `lookup(destination)` would do, changing nothing."""

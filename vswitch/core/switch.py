@@ -136,8 +136,9 @@ class Switch:
         counters.receive.count(frame.cast, frame.segments, frame.octets)
         verdict = self._admit(frame, now)
         if verdict is None:
-            self.fdb.learn(frame.vid, frame.source, frame.port, now)
+            known = self.fdb.learn(frame.vid, frame.source, frame.port, now)
             verdict = self.forward(frame, self.fdb.lookup(frame.vid, frame.destination, now), now)
+            verdict.cacheable &= known  # the next frame may find room in the table, and then be answered otherwise
         verdict.cacheable &= self._cacheable
         if verdict.reason is not None:
             counters.drop(verdict.reason, frame.segments)

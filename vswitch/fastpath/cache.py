@@ -93,8 +93,6 @@ class FlowCache:
         """Keep a verdict, if the next frame of the flow fares the same and this is not its first."""
         if not verdict.cacheable or any(egress.frame is not frame for egress in verdict.egress):
             return
-        if verdict.learned and (frame.vid, frame.source) not in self._switch.fdb:
-            return  # the table was full of static entries; the next frame may find room
         entrance, key = self._entrances[frame.port], _key(frame)
         if key in entrance.flows or self._generation != self._switch.generation:
             return
