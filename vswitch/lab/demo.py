@@ -129,12 +129,12 @@ def _until(happened: Callable[[], bool]) -> None:
 
 
 def _stay(control: Path) -> None:
+    ends = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # one that comes before the wait must not be lost
     _say(
         "\nIt goes on until Control-C. From another terminal:\n"
         f"  vswitch --control {control} show ports --watch\n"
         "  ip netns exec demo-alice ping 10.99.0.2"
     )
-    try:
-        signal.pause()
-    except KeyboardInterrupt:
-        _say("")
+    signal.sigwait(ends)
+    _say("")
