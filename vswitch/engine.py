@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from functools import partial
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Final
 
 from vswitch.core.frame import Frame
@@ -20,7 +21,7 @@ from vswitch.fastpath.flowcache import ROOM
 from vswitch.fastpath.twins import choose
 from vswitch.outlet import LINK_DOWN, Attached
 from vswitch.polling import DEFAULT_WINDOW, BusyPoll
-from vswitch.ports.base import BURST_OCTETS, PortError, PortState
+from vswitch.ports.base import BURST_OCTETS, PeerError, PortError, PortState
 from vswitch.ports.links import LinkMonitor
 from vswitch.worker import Worker
 
@@ -50,6 +51,12 @@ LOOKS: Final = 4
 
 REVIVALS: Final = tuple(0.05 * 2**n for n in range(9))
 """Seconds between the tries to take hold of a device that came back: for some 25 seconds, ever less often."""
+
+SEARCH: Final = 2.0
+"""Seconds between the tries of a port that seeks its device for good."""
+
+REST: Final = 0.2
+"""Seconds after a far end went until the next is let in: one that comes and goes without end costs others little."""
 
 
 class Engine:
@@ -101,11 +108,14 @@ class Engine:
             raise
         self.attached[bridge.name] = self._by_port[bridge] = attached
         self._follow(attached)
+        self._seek(attached)
 
     async def detach(self, name: str) -> None:
         """Let a port go, give back what its attachment took. Raises KeyError where there is no such port."""
         attached = self.attached.pop(name)
         del self._by_port[attached.bridge]
+        if attached.resting is not None:
+            attached.resting.cancel()
         self._stop(attached)
         self.switch.remove_port(name)
         self._cache.remove_port(attached.bridge)
@@ -141,11 +151,12 @@ class Engine:
         now = self.clock()
         most = len(self._buffers)
         try:
-            if attached.port.direct:
+            if attached.port.reads_direct:
                 most = ALONE * BURST if self._recent[0] is attached else BURST
                 read = self._burst(attached, most, now)
             else:
                 read = self._relay(attached, now)
+                self._come_back(attached)
         except OSError as error:
             self._trouble(attached, error)
             self._arm(now)
@@ -229,15 +240,29 @@ class Engine:
             outlet.put(each)
         return set(outlets)
 
+    def _come_back(self, attached: Attached) -> None:
+        """Give a port that has read more than a turn of frames another one, behind the others."""
+        if attached.turn is None and attached.port.pending():
+            attached.turn = asyncio.get_running_loop().call_soon(self._turn, attached)
+
+    def _turn(self, attached: Attached) -> None:
+        attached.turn = None
+        if attached.reading:
+            self._receive(attached)
+
     def _flush(self, outlets: Iterable[Attached]) -> None:
         for outlet in outlets:
             waiting = bool(outlet.queue)
             if outlet.flush() and not waiting:
-                asyncio.get_running_loop().add_writer(outlet.port.fileno(), self._writable, outlet)
+                asyncio.get_running_loop().add_writer(outlet.port.send_fileno(), self._writable, outlet)
+            if outlet.hung_up:
+                self._lose(outlet)
 
     def _writable(self, outlet: Attached) -> None:
         if not outlet.drain():
-            asyncio.get_running_loop().remove_writer(outlet.port.fileno())
+            asyncio.get_running_loop().remove_writer(outlet.port.send_fileno())
+        if outlet.hung_up:
+            self._lose(outlet)
 
     def send(self, egresses: Iterable[Egress]) -> None:
         """Send frames that a stage held back, or that somebody injects."""
@@ -285,37 +310,76 @@ class Engine:
             if (bridge.mtu, bridge.offload) != (port.capabilities.mtu, port.capabilities.offload):
                 bridge.mtu, bridge.offload = port.capabilities.mtu, port.capabilities.offload
                 self.switch.ports_changed()
-            attached.exit.state[0] = port.fileno() if port.direct else -1
-            if not attached.reading:
-                asyncio.get_running_loop().add_reader(port.fileno(), self._receive, attached)
-                attached.reading = True
+            attached.exit.state[0] = port.fileno() if port.writes_direct else -1
         up = port.state is PortState.UP
+        self._watch(attached, anew=up and not bridge.up)
         if bridge.up != up:
             log.info("port %s is %s", bridge.name, port.state)
             self.switch.set_port_state(bridge, up=up)
 
+    def _watch(self, attached: Attached, *, anew: bool = False) -> None:
+        """Be told of frames, or, as long as there is no device, of a far end that comes.
+
+        anew: although the descriptor is the same. libuv gives one up that told of an error, and a packet socket's does
+        when its link goes down (uv__io_poll() in src/unix/linux.c).
+        """
+        port, loop = attached.port, asyncio.get_running_loop()
+        reading = port.state is not PortState.NOT_PRESENT
+        fd = port.fileno() if reading else -1 if attached.resting else port.doorbell()
+        if (fd, reading) == (attached.watched, attached.reading) and not anew:
+            return
+        if attached.watched >= 0:
+            loop.remove_reader(attached.watched)
+        if fd >= 0:
+            loop.add_reader(fd, self._receive if reading else self._answer, attached)
+        attached.watched, attached.reading = fd, reading
+
     def _stop(self, attached: Attached) -> None:
         """Watch the descriptor no longer; always before it is closed."""
-        if attached.reading:
-            loop = asyncio.get_running_loop()
-            loop.remove_reader(attached.port.fileno())
-            if attached.queue:
-                loop.remove_writer(attached.port.fileno())
-            attached.reading = False
+        loop = asyncio.get_running_loop()
+        if attached.watched >= 0:
+            loop.remove_reader(attached.watched)
+        if attached.queue:
+            loop.remove_writer(attached.port.send_fileno())
+        attached.watched, attached.reading, attached.hung_up = -1, False, False
         attached.exit.state[0] = -1
         attached.discard()
 
     def _trouble(self, attached: Attached, error: OSError) -> None:
         """Reading failed. A link that is down says so by netlink; a device that is gone is let go."""
-        if error.errno not in LINK_DOWN:
-            self._lose(attached)
+        if error.errno in LINK_DOWN:
+            self._watch(attached, anew=True)
+            return
+        if isinstance(error, PeerError):
+            attached.bridge.counters.drop(error.reason)
+        self._lose(attached, str(error) if isinstance(error, PeerError) else "")
 
-    def _lose(self, attached: Attached) -> None:
+    def _lose(self, attached: Attached, why: str = "") -> None:
         """The device is gone: its port goes down, and waits for it to come back."""
-        log.warning("port %s lost its device", attached.bridge.name)
+        log.warning("port %s lost its %s%s", attached.bridge.name, attached.port.far_end, f": {why}" if why else "")
         self._stop(attached)
         attached.port.lose()
+        self._rest(attached)
         self._follow(attached)
+        self._seek(attached)
+
+    def _rest(self, attached: Attached) -> None:
+        attached.resting = asyncio.get_running_loop().call_later(REST, self._rested, attached)
+
+    def _rested(self, attached: Attached) -> None:
+        attached.resting = None
+        self._watch(attached)
+
+    def _answer(self, attached: Attached) -> None:
+        """Somebody is at the door of a port without device."""
+        try:
+            attached.port.answer()
+        except OSError as error:  # out of descriptors, say
+            log.warning("port %s can let nobody in: %s", attached.bridge.name, error.strerror)
+            self._rest(attached)
+        self._follow(attached)
+        if attached.reading:
+            self._receive(attached)
 
     def _links_changed(self, namespace: Namespace) -> None:
         """Something happened to links of this namespace: tell the ports whose devices live there."""
@@ -357,13 +421,17 @@ class Engine:
                 self._monitors[port.namespace].ask()  # what happened to the link while it was looked for
         self._follow(attached)
 
+    def _seek(self, attached: Attached) -> None:
+        if attached.port.seeks and attached.port.state is PortState.NOT_PRESENT:
+            self._spawn(self._revive(attached))
+
     async def _revive(self, attached: Attached) -> None:
         """The device is back. Whoever made it may hold it for a moment yet, and no event says when that ends."""
         if attached.reviving:
             return
         attached.reviving = True
         refused: PortError | None = None
-        for pause in (0.0, *REVIVALS):
+        for pause in chain((0.0, *REVIVALS), repeat(SEARCH) if attached.port.seeks else ()):
             await asyncio.sleep(pause)
             if attached.port.state is not PortState.NOT_PRESENT or self._by_port.get(attached.bridge) is not attached:
                 break

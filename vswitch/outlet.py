@@ -13,6 +13,7 @@ from vswitch.core.offload import HEADER
 from vswitch.core.verdict import Reason
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Iterable
 
     from vswitch.core.offload import Buffer
@@ -26,6 +27,7 @@ QUEUE: Final = 512
 """Frames that wait, at most, for an attachment that says "not now"."""
 
 GONE: Final = frozenset((errno.EBADFD, errno.EBADF, errno.ENODEV, errno.ENXIO))
+HUNG_UP: Final = frozenset((errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED, errno.ENOTCONN))
 LINK_DOWN: Final = frozenset((errno.EIO, errno.ENETDOWN))
 
 
@@ -49,8 +51,17 @@ class Attached:
         self.exit = exit_
         self.burst: list[Outgoing] = []
         self.queue: deque[Outgoing] = deque()
+        self.watched = -1
+        """The descriptor that the loop watches, if any."""
         self.reading = False
+        """Whether that is the one that frames come by."""
+        self.turn: asyncio.Handle | None = None
+        """Its next turn, if frames wait of which the descriptor does not tell."""
         self.reviving = False
+        self.resting: asyncio.TimerHandle | None = None
+        """Until when nobody is let in, after somebody went."""
+        self.hung_up = False
+        """Whether sending found that the far end is gone."""
 
     def put(self, egress: Egress) -> None:
         """Add a frame to the burst that leaves next."""
@@ -97,7 +108,8 @@ class Attached:
             try:
                 taken = self.port.send_burst([frame.raw for frame in frames[done:]])
             except OSError as error:
-                reason = Reason.PORT_DOWN if error.errno in GONE | LINK_DOWN else Reason.IO_ERROR
+                self.hung_up |= error.errno in HUNG_UP
+                reason = Reason.PORT_DOWN if error.errno in GONE | HUNG_UP | LINK_DOWN else Reason.IO_ERROR
                 self.bridge.counters.drop(reason, frames[done].segments)
                 done += 1
                 continue

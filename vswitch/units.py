@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address, ip_interface
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from vswitch.core.mac import ZERO, format_mac, is_group, parse_mac
 from vswitch.core.vlan import MAX_VID
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+MOST_MTU: Final = 65521
+"""65535 less an Ethernet header: MAX_MTU of Linux drivers/net/tun.c."""
 
 MOST: Final = 1e15
 """No quantity is larger, in its base unit: it stays exact in a float, and in what the kernel stores it in."""
@@ -219,6 +222,21 @@ def parse_listen(value: object) -> ListenAddress:
     raise ValueError(f"{shown(value)} is not an address to listen on such as 127.0.0.1:9475 (ports go from 1 to 65535)")
 
 
+Endpoint = str | ListenAddress
+"""Where two programs of one machine meet: the path of a Unix socket, or a loopback address with port."""
+
+
+def parse_endpoint(value: object) -> Endpoint:
+    """`/run/vm1.sock` or `127.0.0.1:5555`: nobody but this machine's own programs may come by it. Raises ValueError."""
+    if isinstance(value, ListenAddress) or (isinstance(value, str) and value.startswith("/")):
+        return value if isinstance(value, ListenAddress) else parse_socket_path(value)
+    with suppress(ValueError):
+        address: ListenAddress = parse_listen(value)
+        if address.host and ip_address(address.host).is_loopback:
+            return address
+    raise ValueError(f"{shown(value)} is neither the absolute path of a socket nor a loopback address with port")
+
+
 def _strings(value: object) -> object:
     return value if isinstance(value, (list, tuple)) else [value]
 
@@ -231,6 +249,7 @@ _QUANTITY: Final = ["string", "number"]
 _MANY_VLANS: Final = ["array", "integer", "string"]
 
 Whole = Annotated[int, BeforeValidator(parse_whole)]
+Mtu = Annotated[int, BeforeValidator(parse_whole), Field(ge=68, le=MOST_MTU)]
 Duration = Annotated[float, BeforeValidator(parse_duration), _schema(_QUANTITY, "300s", 300)]
 Rate = Annotated[int, BeforeValidator(parse_rate), _schema(_QUANTITY, "10mbit", 10_000_000)]
 Share = Annotated[float, BeforeValidator(parse_share), _schema(_QUANTITY, "0.5%", 0.005)]
@@ -247,6 +266,12 @@ MacAddress = Annotated[str, BeforeValidator(parse_station), _schema("string", "5
 PortName = Annotated[str, BeforeValidator(parse_port_name), _schema("string", "web")]
 NamespaceName = Annotated[str, BeforeValidator(parse_namespace), _schema("string", "web")]
 SocketPath = Annotated[str, BeforeValidator(parse_socket_path), _schema("string", "/run/vswitch/lab0.sock")]
+Place = Annotated[
+    Any,
+    BeforeValidator(parse_endpoint),
+    PlainSerializer(str),
+    _schema("string", "/run/vswitch/vm1.sock", "127.0.0.1:5555"),
+]
 Listen = Annotated[
     Any, BeforeValidator(parse_listen), PlainSerializer(str), _schema("string", "127.0.0.1:9475", "[::1]:9475")
 ]

@@ -23,7 +23,7 @@ from tests.superframes import ADDRESSES, Sent, partials, superframes, twisted
 from vswitch.core.offload import HEADER, PLAIN, Capability, Offload, OffloadError, lower, parse
 from vswitch.ports import tun
 from vswitch.ports.base import PortError
-from vswitch.ports.tap import MOST_MTU
+from vswitch.units import MOST_MTU
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -70,8 +70,12 @@ class Client:
 
 
 def running() -> list[Path]:
-    """The control sockets of this user's runtime directory behind which somebody listens."""
-    return [path for path in sorted(runtime_directory().glob("*.sock")) if _listens(path)]
+    """The control sockets of this user's runtime directory behind which somebody listens.
+
+    Each has a lock beside it. Others, such as those for virtual machines, are not to be called: they would answer.
+    """
+    sockets = (lock.with_suffix(".sock") for lock in runtime_directory().glob("*.lock"))
+    return [path for path in sorted(sockets) if _listens(path)]
 
 
 def find(name: str | None, control: Path | None) -> Client:

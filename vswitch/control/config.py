@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from vswitch.control import yaml
 from vswitch.control.schema import BridgeOptions, PortConfig, SwitchConfig, TopLevel
 from vswitch.core.vlan import DEFAULT_VID
-from vswitch.ports import ANNOUNCED, ATTACHMENTS
+from vswitch.ports import ATTACHMENTS
 from vswitch.units import parse_port_name, parse_station, parse_vid, shown
 
 if TYPE_CHECKING:
@@ -128,11 +128,9 @@ def _port(data: object, path: yaml.Path, wrong: Any) -> PortConfig | None:
         wrong(path, f"found {shown(data)}, expected a mapping such as {{tap: web0}}")
         return None
     kinds = [kind for kind in ATTACHMENTS if kind in data]
-    named = kinds + [kind for kind in ANNOUNCED if kind in data]
-    if len(named) != 1:
-        wrong(
-            path, f"a port has exactly one attachment ({', '.join(ATTACHMENTS)}); found {' and '.join(named) or 'none'}"
-        )
+    if len(kinds) != 1:
+        found = " and ".join(kinds) or "none"
+        wrong(path, f"a port has exactly one attachment ({', '.join(ATTACHMENTS)}); found {found}")
     models = [ATTACHMENTS[kind].options_type for kind in kinds] or [port.options_type for port in ATTACHMENTS.values()]
     own = {field for model in models for field in model.model_fields}
     bridge_data = {key: value for key, value in data.items() if key not in own}
@@ -201,8 +199,6 @@ def _sentence(fault: Any, known: list[str]) -> str:
 
 def _unknown(key: str, known: list[str]) -> str:
     """A key that is none, and the one that may be meant."""
-    if key in ANNOUNCED and "tap" in known:
-        return f"this version has no {key} ports; it has {' and '.join(ATTACHMENTS)}"
     near = difflib.get_close_matches(key[:100], known, 1, 0.6)
     return f"unknown key; did you mean {near[0]}?" if near else f"unknown key; the keys here are {', '.join(known)}"
 

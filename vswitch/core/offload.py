@@ -144,7 +144,7 @@ def shift(raw: Buffer, octets: int) -> bytes:
     if hdr_len:
         hdr_len = min(max(hdr_len + octets, 0), 0xFFFF)
     if flags & NEEDS_CSUM:
-        start += octets
+        start = min(start + octets, 0xFFFF)
     return _FORMAT.pack(flags, gso, hdr_len, size, start, offset)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vswitch.core.offload import Buffer
+    from vswitch.core.verdict import Reason
     from vswitch.ports.host import Host
     from vswitch.ports.links import Link
     from vswitch.ports.netns import Namespace
@@ -31,6 +32,15 @@ BURST_OCTETS = 256 * 1024
 
 class PortError(Exception):
     """An attachment cannot be had: one sentence that says what is missing and what to do."""
+
+
+class PeerError(OSError):
+    """The far end breaks the rules of its connection, which has to end: the reason that counts, and one sentence."""
+
+    def __init__(self, reason: Reason, sentence: str) -> None:
+        """reason: what is counted."""
+        super().__init__(sentence)
+        self.reason = reason
 
 
 class PortState(StrEnum):
@@ -58,6 +68,10 @@ class Options(BaseModel):
         """What no other port may be attached to, too; None where that cannot be told."""
         return None
 
+    def qemu_netdev(self) -> str | None:
+        """QEMU's `-netdev` argument, without its id, for a guest of this port; None where none fits."""
+        return None
+
 
 class Port(ABC):
     """An attachment. Its constructor takes its options and its host, and does nothing else."""
@@ -68,8 +82,15 @@ class Port(ABC):
     options_type: ClassVar[type[Options]] = Options
     """What its part of a configuration is."""
 
-    direct: bool = False
-    """Whether each frame, its ten-octet header in front, is one read or write of `fileno()`."""
+    reads_direct: bool = False
+    writes_direct: bool = False
+    """Whether each frame, its ten-octet header in front, is one read, or one write, of `fileno()`."""
+
+    far_end: ClassVar[str] = "device"
+    """What a port without is down for want of."""
+
+    seeks: bool = False
+    """Whether, without device, it is to be reopened again and again, since nothing tells when that may succeed."""
 
     def __init__(self, options: Options, host: Host) -> None:
         """Not open yet."""
@@ -94,17 +115,34 @@ class Port(ABC):
     def fileno(self) -> int:
         """The descriptor that turns readable when frames wait."""
 
+    def send_fileno(self) -> int:
+        """The descriptor that turns writable once frames are taken again."""
+        return self.fileno()
+
+    def doorbell(self) -> int:
+        """Without device: the descriptor that turns readable when a far end may have come; -1: none comes."""
+        return -1
+
+    def answer(self) -> None:
+        """The doorbell rang: let the far end in, if there is one. Raises OSError where nobody can be for now."""
+        raise NotImplementedError
+
     @abstractmethod
     def receive_burst(self, buffers: Sequence[memoryview]) -> list[memoryview]:
         """Read one frame into each of `buffers` until none waits; the filled parts, good until the next call.
 
-        Raises OSError where the device is gone or down.
+        Raises OSError where the device is gone or down, PeerError where the far end is to be let go.
         """
+
+    def pending(self) -> bool:
+        """Whether frames wait of which the descriptor does not tell."""
+        return False
 
     @abstractmethod
     def send_burst(self, frames: Sequence[Buffer]) -> int:
         """Send frames in order; how many were taken. Fewer than given: not now, ask again when writable.
 
+        It is then asked again with the first of those that are left, so it may have sent a part of that one.
         Raises OSError where the first of them was refused.
         """
 

@@ -69,7 +69,7 @@ class FdPort(DevicePort):
             self._size = tun.header_size(self._fd)
             offload = tun.set_offload(self._fd, Capability.ALL if self.options.offload else Capability.NONE)
         self._rest = bytearray(max(0, self._size - HEADER))
-        self.direct = self._size == HEADER
+        self.reads_direct = self.writes_direct = self._size == HEADER
         self.capabilities = Capabilities(offload)
         self._find_link()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import Field, model_validator
 from pyroute2 import IPRoute
@@ -17,7 +17,7 @@ from vswitch.ports import netns, tun
 from vswitch.ports.base import BURST_OCTETS, Capabilities, Options, PortError, PortState
 from vswitch.ports.device import DevicePort
 from vswitch.ports.links import Link
-from vswitch.units import Addresses, InterfacePattern, MacAddress, NamespaceName, Rate, Whole
+from vswitch.units import Addresses, InterfacePattern, MacAddress, Mtu, NamespaceName, Rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from vswitch.core.offload import Buffer
     from vswitch.ports.host import Host
 
-MOST_MTU: Final = 65521  # 65535 less an Ethernet header: MAX_MTU of Linux drivers/net/tun.c
 _IPV6_MTU: Final = 1280
 _IFA_F_NODAD: Final = 0x02  # usable at once: nobody else is on this link before the switch is
 
@@ -37,7 +36,7 @@ class TapOptions(Options):
     tap: InterfacePattern = Field(description="the interface's name, or a pattern such as vnet%d")
     netns: NamespaceName | None = Field(None, description="the namespace it lives in; made if it is missing")
     address: Addresses = Field((), description="addresses of the interface, with prefix length")
-    mtu: Annotated[Whole, Field(ge=68, le=MOST_MTU)] = Field(DEFAULT_MTU, description="octets of payload in a frame")
+    mtu: Mtu = Field(DEFAULT_MTU, description="octets of payload in a frame")
     mac: MacAddress | None = Field(None, description="the guest's MAC address")
     speed: Rate = Field(10_000_000_000, description="what the guest sees as the link's speed")
     offload: bool = Field(True, description="whether superframes and partial checksums pass")
@@ -58,7 +57,7 @@ class TapPort(DevicePort):
 
     kind = "tap"
     options_type = TapOptions
-    direct = True
+    reads_direct = writes_direct = True
 
     options: TapOptions
 

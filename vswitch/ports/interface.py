@@ -1,0 +1,224 @@
+"""`interface`: an interface that is there already, by a packet socket: a veth, a NIC, a TAP whose guest is QEMU.
+
+As long as the switch has it, it is the switch's alone: the host's stack, and a kernel bridge that it is in, neither
+hear what comes in by it nor send on it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from pydantic import Field
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from vswitch.core import offload
+from vswitch.core.offload import HEADER, Capability
+from vswitch.ports import netns
+from vswitch.ports.base import BURST_OCTETS, Capabilities, Options, PortError, PortState
+from vswitch.ports.device import DevicePort
+from vswitch.ports.links import Link
+from vswitch.ports.silence import Silence
+from vswitch.units import InterfaceName, NamespaceName
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vswitch.core.offload import Buffer
+    from vswitch.ports.host import Host
+
+_SOL_PACKET: Final = 263  # linux/socket.h; those below are of linux/if_packet.h
+_ADD_MEMBERSHIP, _AUXDATA, _VNET_HDR, _IGNORE_OUTGOING = 1, 8, 15, 23
+_MR_PROMISC, _ETH_P_ALL, _SO_RCVBUFFORCE = 1, 3, 33
+_TAGGED, _TPID_KNOWN = 0x10, 0x40  # TP_STATUS_VLAN_VALID, TP_STATUS_VLAN_TPID_VALID
+_AUX: Final = struct.Struct("=IIIHHHH")  # tpacket_auxdata: status, len, snaplen, mac, net, vlan_tci, vlan_tpid
+_ROOM: Final = socket.CMSG_SPACE(_AUX.size)
+_TAG: Final = 4
+_ADDRESSES: Final = HEADER + 12
+_QUEUE: Final = 4 << 20
+"""Octets of memory for frames that wait to be read: some thousands of full size."""
+
+
+class InterfaceOptions(Options):
+    """An interface by name."""
+
+    interface: InterfaceName = Field(description="the interface's name")
+    netns: NamespaceName | None = Field(None, description="the namespace it lives in")
+    offload: bool = Field(True, description="whether superframes and partial checksums pass")
+    wait: bool = Field(False, description="whether the port waits for an interface that is not there yet")
+
+    def device(self) -> object:
+        """The same name in the same namespace is the same device."""
+        return ("interface", self.netns, self.interface)
+
+    def qemu_netdev(self) -> str:
+        """For an interface that is a TAP."""
+        return f"tap,ifname={self.interface.replace(',', ',,')},script=no,downscript=no"
+
+
+class InterfacePort(DevicePort):
+    """Hears and speaks for whoever is on the other side of the interface."""
+
+    kind = "interface"
+    options_type = InterfaceOptions
+    writes_direct = True
+
+    options: InterfaceOptions
+
+    def __init__(self, options: Options, host: Host) -> None:
+        """Not open yet."""
+        super().__init__(options, host)
+        self.device = self.options.interface
+        self._socket: socket.socket | None = None
+        self._silence: Silence | None = None
+
+    def open(self) -> None:
+        """Take hold of the interface in its namespace."""
+        name = self.options.netns
+        self.namespace = netns.find(name) if name else netns.current()
+        if self.namespace is None:
+            raise PortError(f"there is no namespace {name}; make it first")
+        try:
+            self._attach(self.options.wait)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go: the host has the interface as it was."""
+        self.lose()
+        if self.namespace is not None:
+            self.namespace.close()
+            self.namespace = None
+
+    def lose(self) -> None:
+        """The interface is gone."""
+        self._fd = -1
+        self.state = PortState.NOT_PRESENT
+        for held in (self._socket, self._silence):
+            if held is not None:
+                held.close()
+        self._socket = self._silence = None
+
+    def wants(self, link: Link) -> bool:
+        """One of that name."""
+        return link.name == self.options.interface and not link.gone
+
+    def reopen(self) -> None:
+        """Take hold of the interface that came back."""
+        try:
+            self._attach(missing_is_fine=False)
+        except BaseException:
+            self.lose()
+            raise
+
+    def receive_burst(self, buffers: Sequence[memoryview]) -> list[memoryview]:
+        """One recvmsg(2) a frame, so far into the buffer that the tag, which the kernel took off, has room again."""
+        if self._socket is None:
+            return []
+        filled: list[memoryview] = []
+        receive, octets = self._socket.recvmsg_into, 0
+        try:
+            for buffer in buffers:
+                length, ancillary, _, _ = receive((buffer[_TAG:],), _ROOM)
+                begin = _TAG
+                for _, _, data in ancillary:
+                    status, _, _, _, _, tci, tpid = _AUX.unpack_from(data)
+                    if status & _TAGGED:
+                        _put_back(buffer, tpid if status & _TPID_KNOWN else 0x8100, tci)
+                        begin = 0
+                filled.append(buffer[begin : _TAG + length])
+                octets += length
+                if octets > BURST_OCTETS:
+                    break
+        except BlockingIOError:
+            pass
+        except OSError:
+            if not filled:
+                raise
+        return filled
+
+    def send_burst(self, frames: Sequence[Buffer]) -> int:
+        """One write(2) a frame."""
+        fd, write, sent = self._fd, os.write, 0
+        try:
+            for frame in frames:
+                write(fd, frame)
+                sent += 1
+        except BlockingIOError:
+            pass
+        except OSError:
+            if not sent:
+                raise
+        return sent
+
+    def _attach(self, missing_is_fine: bool) -> None:
+        if self.namespace is None:
+            raise PortError("the port is closed")
+        name = self.options.interface
+        with netns.inside(self.namespace):
+            try:
+                self._index = socket.if_nametoindex(name)
+            except OSError:
+                if missing_is_fine:
+                    return
+                there = f"{name} in {self.options.netns}" if self.options.netns else name
+                raise PortError(
+                    f"there is no interface {there}; make it first, or have the port wait for it (wait: true)"
+                ) from None
+            try:
+                self._silence = Silence(name)
+                self._socket = self._open_socket(self._silence.mark)
+            except OSError as error:
+                raise PortError(_why_not(name, error)) from error
+            self._fd = self._socket.fileno()
+            self.capabilities = Capabilities(_offload() if self.options.offload else Capability.NONE)
+            with IPRoute() as ipr:
+                try:
+                    self.link_changed(Link.of(ipr.get_links(self._index)[0]))
+                except NetlinkError as error:
+                    raise PortError(f"the interface {name} is gone again") from error
+
+    def _open_socket(self, mark: int) -> socket.socket:
+        """A packet socket that hears everything that comes in by the interface, and nothing that goes out."""
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+        try:
+            for option in (_VNET_HDR, _AUXDATA, _IGNORE_OUTGOING):
+                sock.setsockopt(_SOL_PACKET, option, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+            with suppress(PermissionError):  # in a user namespace the usual limit holds
+                sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _QUEUE)
+            promiscuous = struct.pack("=iHH8x", self._index, _MR_PROMISC, 0)
+            sock.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, promiscuous)
+            sock.bind((self.options.interface, _ETH_P_ALL))
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+
+def _put_back(buffer: memoryview, tpid: int, tci: int) -> None:
+    """Make the frame that begins a tag's length into `buffer` one that begins with it, its tag in its place."""
+    untagged = bytes(buffer[_TAG : _TAG + _ADDRESSES])
+    buffer[:HEADER] = offload.shift(untagged, _TAG)
+    buffer[HEADER:_ADDRESSES] = untagged[HEADER:]
+    struct.pack_into("!HH", buffer, _ADDRESSES, tpid, tci)
+
+
+def _offload() -> Capability:
+    """What a packet socket takes: UDP segmentation since Linux 6.2 (virtio_net_hdr_to_skb())."""
+    release = tuple(int(part) for part in os.uname().release.split(".")[:2])
+    return Capability.ALL if release >= (6, 2) else Capability.TSO
+
+
+def _why_not(name: str, error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return f"not permitted to attach to the interface {name}: run as root (CAP_NET_RAW and CAP_NET_ADMIN)"
+    return (
+        f"cannot have the interface {name} for the switch alone: {error.strerror}; "
+        "the kernel has to be 5.16 or later, with nf_tables for netdev (modprobe nf_tables)"
+    )
