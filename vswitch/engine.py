@@ -130,6 +130,15 @@ class Engine:
         self._follow(attached)
         return changed
 
+    async def renew(self, name: str) -> None:
+        """What the port is attached to is another now: let the old one go and take hold. Raises PortError."""
+        attached = self.attached[name]
+        if attached.port.state is not PortState.NOT_PRESENT:
+            self._lose(attached)
+        await self._worker.run(attached.port.reopen)
+        await self._monitor(attached.port)
+        self._follow(attached)
+
     async def close(self) -> None:
         """Let every port go and stop; one that fails to does not keep the others."""
         for name in list(self.attached):

@@ -222,6 +222,19 @@ def parse_listen(value: object) -> ListenAddress:
     raise ValueError(f"{shown(value)} is not an address to listen on such as 127.0.0.1:9475 (ports go from 1 to 65535)")
 
 
+def parse_descriptor(value: object) -> int | str:
+    """An open descriptor by its number, or by its name, which is like that of a port. Raises ValueError."""
+    if (isinstance(value, str) and re.fullmatch(r"[0-9]{1,10}", value)) or (
+        isinstance(value, float) and value.is_integer()
+    ):
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 31:
+        return value
+    with suppress(ValueError):
+        return parse_port_name(value)
+    raise ValueError(f"found {shown(value)}, expected the number of an open descriptor or the name of one")
+
+
 Endpoint = str | ListenAddress
 """Where two programs of one machine meet: the path of a Unix socket, or a loopback address with port."""
 
@@ -263,6 +276,7 @@ VlanSet = Annotated[
 InterfaceName = Annotated[str, BeforeValidator(parse_interface_name), _schema("string", "eth1")]
 InterfacePattern = Annotated[str, BeforeValidator(parse_interface_pattern), _schema("string", "web0", "vnet%d")]
 MacAddress = Annotated[str, BeforeValidator(parse_station), _schema("string", "52:54:00:a8:32:d7")]
+Descriptor = Annotated[int | str, BeforeValidator(parse_descriptor), _schema(["integer", "string"], 27, "vm1")]
 PortName = Annotated[str, BeforeValidator(parse_port_name), _schema("string", "web")]
 NamespaceName = Annotated[str, BeforeValidator(parse_namespace), _schema("string", "web")]
 SocketPath = Annotated[str, BeforeValidator(parse_socket_path), _schema("string", "/run/vswitch/lab0.sock")]

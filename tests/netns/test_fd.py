@@ -42,7 +42,7 @@ def inherited(name: str, size: int | None = 10, mtu: int = 1500) -> Iterator[tup
 
 
 def fd_port(fd: int, *, offload: bool = True) -> FdPort:
-    return FdPort(FdOptions(fd=fd, offload=offload), Host())
+    return FdPort(FdOptions.model_validate({"fd": fd, "offload": offload}), Host())
 
 
 @pytest.mark.parametrize("size", [None, 10, 12, 20])
@@ -122,7 +122,7 @@ def refused(fd: int) -> str:
 
 def test_what_is_no_tap_is_named() -> None:
     with socket.socket() as sock:
-        assert "is a socket, not an open TAP" in refused(sock.fileno())
+        assert "is no connected stream or datagram socket" in refused(sock.fileno())
     with open("/proc/self/status") as file:
         assert "is a file, not an open TAP" in refused(file.fileno())
     with open("/dev/null") as null:

@@ -116,8 +116,8 @@ control: /run/x.sock
         ("{tap: a0, netns: ../x}", "is not a namespace"),
         ("{tap: a0, netns: 'pid:x'}", "is not a namespace"),
         ('{tap: a0, netns: "a\\0b"}', "is not a namespace"),
-        ("{fd: -1}", "expected at least 0"),
-        ("{fd: x}", "expected a whole number"),
+        ("{fd: -1}", "expected the number of an open descriptor or the name of one"),
+        ("{fd: false}", "expected the number of an open descriptor or the name of one"),
         ("5", "found 5, expected a mapping"),
     ],
 )
@@ -182,7 +182,7 @@ def test_the_same_thing_written_in_two_ways_is_found() -> None:
     ]
 
 
-@pytest.mark.parametrize("options", ["fd: false", "fd: yes", "tap: t, mtu: true"])
+@pytest.mark.parametrize("options", ["tap: t, mtu: true"])
 def test_a_boolean_is_no_number(options: str) -> None:
     assert "expected a whole number" in problems(f"name: x\nports: {{a: {{{options}}}}}")[0]
     assert "expected a whole number" in problems("name: x\nports: {a: {tap: t}}\nfdb: {limit: yes}")[0]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -255,9 +257,13 @@ def explain(
 def port_add(context: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """Add a port; the options are those of a port in the configuration file.
 
+    With --fd N it hands over this process's own open descriptor: a TAP, or a socket of a virtual machine.
+
     Example: vswitch port add web --tap web0 --netns web --address 10.0.0.1/24 --access 10
     """
-    _client(context).call("POST", "ports", {"name": name, **_options(context.args)})
+    options = _options(context.args)
+    fd = options.pop("fd", None)
+    _client(context).call("POST", "ports", {"name": name, **options}, fd=None if fd is None else descriptor(fd))
 
 
 @port_app.command("set", context_settings=_PASS)
@@ -276,6 +282,15 @@ def port_del(context: typer.Context, name: PortName) -> None:
     Example: vswitch port del web
     """
     _client(context).call("DELETE", f"ports/{name}")
+
+
+def descriptor(word: object) -> int:
+    """The number of an open descriptor of this process. Raises CallError."""
+    with suppress(ValueError, OSError):
+        number = int(str(word))
+        os.fstat(number)
+        return number
+    raise CallError(f"{word} is not an open descriptor; open it in the shell, as in `vswitch port add … 5<>FILE`", 2)
 
 
 def _options(words: list[str]) -> dict[str, Any]:

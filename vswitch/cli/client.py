@@ -27,14 +27,25 @@ class CallError(Exception):
 
 
 class _UnixConnection(HTTPConnection):
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, descriptor: int | None) -> None:
         super().__init__("vswitch", timeout=TIMEOUT)
         self._path = path
+        self._descriptor = descriptor
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
+
+    def send(self, data: Any) -> None:
+        """The descriptor goes beside the first octet."""
+        if self.sock is None:
+            self.connect()
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            socket.send_fds(self.sock, [data[:1]], [descriptor])
+            data = data[1:]
+        super().send(data)
 
 
 class Client:
@@ -44,11 +55,11 @@ class Client:
         """path: its control socket."""
         self.path = path
 
-    def call(self, method: str, path: str, body: object = None, **query: object) -> Any:
-        """What the switch answers, as JSON. Raises CallError."""
+    def call(self, method: str, path: str, body: object = None, *, fd: int | None = None, **query: object) -> Any:
+        """What the switch answers, as JSON. fd: a descriptor to hand over with the call. Raises CallError."""
         asked = {key: value for key, value in query.items() if value is not None}
         target = quote(f"/v1/{path}") + (f"?{urlencode(asked)}" if asked else "")
-        connection = _UnixConnection(self.path)
+        connection = _UnixConnection(self.path, fd)
         try:
             content = None if body is None else json.dumps(body)
             connection.request(method, target, content, {"Content-Type": "application/json"})

@@ -15,6 +15,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from vswitch.control import models
 from vswitch.control.config import ConfigError
 from vswitch.control.openapi import document
+from vswitch.control.server import handed
 from vswitch.control.service import ConflictError, NotFoundError, Service
 from vswitch.ports import PortError
 
@@ -66,7 +67,14 @@ async def _add_port(service: Service, request: web.Request) -> models.PortRow:
     name = options.pop("name", None)
     if not isinstance(name, str):
         raise ValueError('a port needs a "name"')
-    return await service.add_port(name, options)
+    return await service.add_port(name, options, handed(request))
+
+
+async def _hand_over(service: Service, request: web.Request) -> models.PortRow:
+    descriptor = handed(request)
+    if descriptor is None:
+        raise ValueError("no descriptor came with the call; send one beside it (SCM_RIGHTS), as `vswitch exec` does")
+    return await service.hand_over(request.match_info["port"], descriptor)
 
 
 async def _set_port(service: Service, request: web.Request) -> models.PortRow:
@@ -122,6 +130,8 @@ ROUTES = (
     Route("GET", "/v1/ports/{port}", "One port", models.PortRow, _port),
     Route("PATCH", "/v1/ports/{port}", "Change options of a port; null takes one away", models.PortRow, _set_port,
           body="Port"),
+    Route("PUT", "/v1/ports/{port}/fd", "Hand a port the descriptor that came beside the call", models.PortRow,
+          _hand_over),
     Route("DELETE", "/v1/ports/{port}", "Remove a port", None, _delete_port, status=204),
     Route("GET", "/v1/fdb", "Stations known", list[models.FdbRowModel], _fdb, query=("port", "vlan", "mac")),
     Route("POST", "/v1/fdb", "Add a static entry", models.FdbRowModel, _add_static, body="StaticEntry", status=201),

@@ -12,19 +12,19 @@ import fcntl
 import logging
 import os
 import signal
-import socket
 import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
+from vswitch import systemd
 from vswitch.control import config as configuration
 from vswitch.control.api import application
 from vswitch.control.config import ConfigError
 from vswitch.control.place import runtime_directory
+from vswitch.control.server import ControlServer
 from vswitch.control.service import ConflictError, Service
 from vswitch.ports import PortError
+from vswitch.ports.descriptors import Descriptors
 from vswitch.ports.host import Host
 from vswitch.worker import Worker
 
@@ -66,7 +66,7 @@ def _loop_runner() -> Callable[[Coroutine[Any, Any, None]], None]:
 
 
 async def _main(path: Path, config: SwitchConfig, socket_path: Path) -> None:
-    host = Host(socket_path.with_suffix(".ledger"))
+    host = Host(socket_path.with_suffix(".ledger"), Descriptors.of_systemd())
     service = Service(config, host)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -77,15 +77,16 @@ async def _main(path: Path, config: SwitchConfig, socket_path: Path) -> None:
     finally:
         host.settle()
     try:
-        api = await _serve(service, socket_path)
+        server = await _serve(service, socket_path)
         reloads: set[asyncio.Task[None]] = set()
         loop.add_signal_handler(signal.SIGHUP, lambda: _spawn(reloads, _reload(service, path)))
         _ready(config, service.engine.fast_path.name, socket_path)
         await stopping.wait()
         log.info("stopping")
-        await api.cleanup()
+        await server.close()
     finally:
         await service.stop()
+        host.descriptors.close()
 
 
 def _spawn(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
@@ -94,20 +95,14 @@ def _spawn(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> N
     task.add_done_callback(tasks.discard)
 
 
-async def _serve(service: Service, path: Path) -> web.AppRunner:
+async def _serve(service: Service, path: Path) -> ControlServer:
     """The API on a socket that its owner and group alone can reach."""
-    runner = web.AppRunner(application(service), access_log=None, handle_signals=False, shutdown_timeout=1.0)
-    await runner.setup()
-    with socket.socket(socket.AF_UNIX) as listener:
-        mask = os.umask(0o117)
-        try:
-            listener.bind(str(path))
-        except OSError as error:
-            raise RunError(f"cannot make the control socket {path}: {error.strerror or error}") from error
-        finally:
-            os.umask(mask)
-        await web.SockSite(runner, listener.dup()).start()
-    return runner
+    server = ControlServer(application(service))
+    try:
+        await server.listen(path)
+    except OSError as error:
+        raise RunError(f"cannot make the control socket {path}: {error.strerror or error}") from error
+    return server
 
 
 async def _reload(service: Service, path: Path) -> None:
@@ -123,14 +118,12 @@ async def _reload(service: Service, path: Path) -> None:
 
 
 def _ready(config: SwitchConfig, fast_path: str, path: Path) -> None:
-    """Say that the switch runs: to a person, and to systemd where that started it (sd_notify(3))."""
+    """Say that the switch runs: to a person, and to systemd where that started it."""
     count = len(config.ports)
     metrics = f", metrics on http://{config.metrics.listen}/metrics" if config.metrics else ""
     ports = f"{count} port{'' if count == 1 else 's'}, {fast_path} fast path"
     log.info("%s runs with %s, control on %s%s", config.name, ports, path, metrics)
-    if (address := os.environ.get("NOTIFY_SOCKET")) is not None:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, contextlib.suppress(OSError):
-            notify.sendto(b"READY=1", address.replace("@", "\0", 1) if address.startswith("@") else address)
+    systemd.notify("READY=1")
 
 
 @contextlib.contextmanager

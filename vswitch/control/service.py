@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from vswitch import __version__
@@ -94,12 +94,33 @@ class Service:
         async with self._changing:
             return await self._become(new, dry_run=dry_run)
 
-    async def add_port(self, name: str, options: dict[str, Any]) -> PortRow:
-        """Add a port with the options that a configuration file would give it."""
-        async with self._editing() as data:
-            if name in data["ports"]:
-                raise ConflictError(f"there is a port {name} already; `vswitch port set {name}` changes it")
-            data["ports"][name] = options
+    async def add_port(self, name: str, options: dict[str, Any], descriptor: int | None = None) -> PortRow:
+        """Add a port with the options that a configuration file would give it; a descriptor goes by its name."""
+        with ExitStack() as undo:
+            if descriptor is not None:
+                undo.callback(os.close, descriptor)
+            async with self._editing() as data:
+                if name in data["ports"]:
+                    raise ConflictError(f"there is a port {name} already; `vswitch port set {name}` changes it")
+                data["ports"][name] = options
+                if descriptor is not None:
+                    options["fd"] = name
+                    undo.pop_all()
+                    undo.callback(self._host.descriptors.drop, name)
+                    self._host.descriptors.put(name, descriptor)
+            undo.pop_all()
+        return self.port(name)
+
+    async def hand_over(self, name: str, descriptor: int) -> PortRow:
+        """Give a port that goes by a descriptor's name that descriptor, in place of the one it had."""
+        async with self._changing:
+            self._port(name)
+            named = getattr(self.config.ports[name].options, "fd", None)
+            if not isinstance(named, str):
+                os.close(descriptor)
+                raise ConflictError(f"port {name} takes no descriptor: only a port such as {{fd: {name}}} does")
+            self._host.descriptors.put(named, descriptor)
+            await self.engine.renew(name)
         return self.port(name)
 
     async def set_port(self, name: str, changes: dict[str, Any]) -> PortRow:
@@ -116,6 +137,7 @@ class Service:
             self._port(name)
             del data["ports"][name]
             data["fdb"]["static"] = [entry for entry in data["fdb"]["static"] if entry["port"] != name]
+        self._host.descriptors.drop(name)
 
     async def add_static(self, entry: dict[str, Any]) -> FdbRowModel:
         """Tie a station to a port."""

@@ -1,4 +1,7 @@
-"""`fd`: an open TAP descriptor that the switch inherits. It asks the kernel what it is."""
+"""`fd`: an open descriptor that the switch inherits or is handed: a TAP, or a socket that carries frames.
+
+It asks the kernel what it is. One that goes by a name may be missing at first, and may be replaced.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,14 @@ from pydantic import Field
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from vswitch.core.offload import HEADER, PLAIN, Capability
-from vswitch.ports import netns, tun
-from vswitch.ports.base import BURST_OCTETS, Capabilities, Options, PortError, PortState
+from vswitch.core.offload import Capability
+from vswitch.core.port import DEFAULT_MTU
+from vswitch.ports import netns, tun, wires
+from vswitch.ports.base import Capabilities, Options, PortError, PortState
 from vswitch.ports.device import DevicePort
 from vswitch.ports.links import Link
-from vswitch.units import Whole
+from vswitch.ports.tapwire import TapWire
+from vswitch.units import Descriptor, Mtu
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,9 +31,10 @@ if TYPE_CHECKING:
 
 
 class FdOptions(Options):
-    """A TAP by the number of its descriptor."""
+    """A descriptor by its number, or by the name under which it was passed or handed over."""
 
-    fd: Whole = Field(ge=0, description="the number of an open TAP descriptor")
+    fd: Descriptor = Field(description="an open TAP or socket: its number, or the name it was handed over by")
+    mtu: Mtu = Field(DEFAULT_MTU, description="octets of payload in a frame, for a socket; a TAP says its own")
     offload: bool = Field(True, description="whether superframes and partial checksums pass, if the TAP permits")
 
     def device(self) -> object:
@@ -37,7 +43,7 @@ class FdOptions(Options):
 
 
 class FdPort(DevicePort):
-    """A TAP somebody else made. Its header may have any size, or it may have none."""
+    """What somebody else made and opened."""
 
     kind = "fd"
     options_type = FdOptions
@@ -47,91 +53,106 @@ class FdPort(DevicePort):
     def __init__(self, options: Options, host: Host) -> None:
         """Not open yet."""
         super().__init__(options, host)
-        self._size = 0
-        self._rest = bytearray()
+        self._wire: TapWire | wires.Wire | None = None
 
     def open(self) -> None:
-        """Learn by TUNGETIFF and TUNGETVNETHDRSZ what the descriptor is."""
+        """Learn what the descriptor is; one that goes by a name may come later."""
         fd = self.options.fd
+        found = self.host.descriptors.get(fd) if isinstance(fd, str) else fd
+        if found is None:
+            return
         try:
-            self._fd = os.dup(fd)
-            interface = tun.interface(self._fd)
-        except OSError:
-            self.lose()
-            raise PortError(f"descriptor {fd} is {_kind_of(fd)}, not an open TAP; hand a TAP over") from None
-        if not interface.flags & tun.IFF_TAP:
-            self.lose()
-            raise PortError(f"descriptor {fd} is a TUN, which carries IP packets; hand a TAP over (IFF_TAP)")
-        os.set_blocking(self._fd, False)
-        self.device = interface.name
-        offload = Capability.NONE
-        if interface.flags & tun.IFF_VNET_HDR:
-            self._size = tun.header_size(self._fd)
-            offload = tun.set_offload(self._fd, Capability.ALL if self.options.offload else Capability.NONE)
-        self._rest = bytearray(max(0, self._size - HEADER))
-        self.reads_direct = self.writes_direct = self._size == HEADER
-        self.capabilities = Capabilities(offload)
-        self._find_link()
+            self._open_socket(found) if _is_socket(found) else self._open_tap(found)
+        except BaseException:
+            self.close()
+            raise
+
+    def reopen(self) -> None:
+        """Take what the name stands for now."""
+        self.open()
 
     def close(self) -> None:
-        """Close the switch's own copy; the one it was made from closes with the process that has it."""
+        """Close the switch's own copy; the one it was made from is its owner's."""
         self.lose()
-        if self.namespace is not None:
-            self.namespace.close()
-            self.namespace = None
+        self._leave()
+
+    def fileno(self) -> int:
+        """The descriptor that frames come by."""
+        return self._wire.fileno() if self._wire else -1
 
     def receive_burst(self, buffers: Sequence[memoryview]) -> list[memoryview]:
-        """One read a frame, its header brought to ten octets by where its parts are read to."""
-        filled: list[memoryview] = []
-        octets = 0
-        try:
-            for buffer in buffers:
-                length = os.readv(self._fd, self._read_parts(buffer)) - self._size
-                filled.append(buffer[: HEADER + max(0, length)])
-                octets += length
-                if octets > BURST_OCTETS:
-                    break
-        except BlockingIOError:
-            pass
-        except OSError:
-            if not filled:
-                raise
-        return filled
+        """As the wire has them."""
+        return self._wire.receive_burst(buffers) if self._wire else []
+
+    def pending(self) -> bool:
+        """As the wire says."""
+        return self._wire is not None and self._wire.pending()
 
     def send_burst(self, frames: Sequence[Buffer]) -> int:
-        """One write a frame."""
-        sent = 0
-        try:
-            for frame in frames:
-                os.writev(self._fd, self._write_parts(frame))
-                sent += 1
-        except BlockingIOError:
-            pass
-        except OSError:
-            if not sent:
-                raise
-        return sent
+        """As the wire takes them."""
+        return self._wire.send_burst(frames) if self._wire else 0
+
+    def lose(self) -> None:
+        """What the descriptor leads to is gone."""
+        self.state = PortState.NOT_PRESENT
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
 
     def locate(self) -> bool:
         """The interface may have been moved to another namespace."""
         try:
-            tun.interface(self._fd)
+            tun.interface(self.fileno())
         except OSError:
             return False
         self._find_link()
         return True
 
+    @property
+    def _called(self) -> str:
+        """The descriptor in words."""
+        return f"descriptor {self.options.fd}"
+
+    def _open_socket(self, fd: int) -> None:
+        sock = wires.adopt(fd)
+        try:
+            sock.getpeername()
+            self._wire = wires.wire(sock)
+        except OSError:
+            pass
+        if self._wire is None:
+            sock.close()
+            raise PortError(f"{self._called} is no connected stream or datagram socket; hand one over, or a TAP")
+        self.capabilities = Capabilities(mtu=self.options.mtu)
+        self.far_end = "guest"  # type: ignore[misc]
+        self.state = PortState.UP
+
+    def _open_tap(self, fd: int) -> None:
+        try:
+            interface = tun.interface(fd)
+        except OSError:
+            raise PortError(f"{self._called} is {_kind_of(fd)}, not an open TAP; hand a TAP over") from None
+        if not interface.flags & tun.IFF_TAP:
+            raise PortError(f"{self._called} is a TUN, which carries IP packets; hand a TAP over (IFF_TAP)")
+        self.device = interface.name
+        size, offload = 0, Capability.NONE
+        if interface.flags & tun.IFF_VNET_HDR:
+            size = tun.header_size(fd)
+            offload = tun.set_offload(fd, Capability.ALL if self.options.offload else Capability.NONE)
+        self._wire = wire = TapWire(os.dup(fd), size)
+        self.reads_direct = self.writes_direct = wire.direct
+        self.capabilities = Capabilities(offload)
+        self._find_link()
+
     def _find_link(self) -> None:
         """Where the interface is and how. A kernel that does not tell where leaves the port up for good."""
         self.state = PortState.UP
-        if self.namespace is not None:
-            self.namespace.close()
-            self.namespace = None
+        self._leave()
         with suppress(OSError):
-            namespace = netns.Namespace.of(tun.namespace_fd(self._fd), f"of descriptor {self.options.fd}")
+            namespace = netns.Namespace.of(tun.namespace_fd(self.fileno()), f"of {self._called}")
             try:
                 with netns.inside(namespace), IPRoute() as ipr:
-                    message = ipr.link("get", ifname=tun.interface(self._fd).name)[0]
+                    message = ipr.link("get", ifname=tun.interface(self.fileno()).name)[0]
             except (PortError, NetlinkError):
                 namespace.close()
                 return
@@ -141,29 +162,25 @@ class FdPort(DevicePort):
             # TUNGETIFF cannot tell: its IFF_NOFILTER is the bit of IFF_NO_PI (linux/if_tun.h).
             info = message.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA")
             if info is not None and info.get_attr("IFLA_TUN_PI"):
-                self.close()
-                raise PortError(
-                    f"descriptor {self.options.fd} is a TAP with packet information; make it with IFF_NO_PI"
-                )
+                raise PortError(f"{self._called} is a TAP with packet information; make it with IFF_NO_PI")
 
-    def _read_parts(self, buffer: memoryview) -> tuple[Buffer, ...]:
-        if self._size == 0:
-            buffer[:HEADER] = PLAIN
-            return (buffer[HEADER:],)
-        return (buffer,) if self._size == HEADER else (buffer[:HEADER], self._rest, buffer[HEADER:])
-
-    def _write_parts(self, frame: Buffer) -> tuple[Buffer, ...]:
-        if self._size == 0:
-            return (frame[HEADER:],)
-        return (frame,) if self._size == HEADER else (frame[:HEADER], bytes(len(self._rest)), frame[HEADER:])
+    def _leave(self) -> None:
+        if self.namespace is not None:
+            self.namespace.close()
+            self.namespace = None
 
 
 _KINDS: dict[str, Callable[[int], bool]] = {
-    "a socket": stat.S_ISSOCK,
     "a file": stat.S_ISREG,
     "a pipe": stat.S_ISFIFO,
     "a folder": stat.S_ISDIR,
 }
+
+
+def _is_socket(fd: int) -> bool:
+    with suppress(OSError):
+        return stat.S_ISSOCK(os.fstat(fd).st_mode)
+    return False
 
 
 def _kind_of(fd: int) -> str:

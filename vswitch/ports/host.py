@@ -1,4 +1,4 @@
-"""What the ports of one switch share of the host: the namespaces it made, remembered on disk.
+"""What the ports of one switch share of the host: descriptors by name, and the namespaces it made, remembered on disk.
 
 The ledger is written before a namespace has its name. After a kill -9 the next start of the switch takes what it
 still needs of them over, guests and all, and removes the rest. A namespace whose cookie is not the one written down is
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from vswitch.ports import netns
 from vswitch.ports.base import PortError
+from vswitch.ports.descriptors import Descriptors
 
 if TYPE_CHECKING:
     from vswitch.ports.netns import Namespace
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 class Host:
     """Namespaces in use, made where they were missing and removed when the last port leaves them."""
 
-    def __init__(self, ledger: Path | None = None) -> None:
-        """ledger: the file that remembers what was made; None remembers nothing."""
+    def __init__(self, ledger: Path | None = None, descriptors: Descriptors | None = None) -> None:
+        """ledger: the file that remembers what was made; None remembers nothing.  descriptors: those it was passed."""
+        self.descriptors = descriptors or Descriptors()
         self._ledger = ledger
         self._held: dict[str, tuple[Namespace, int]] = {}
         self._made = self._read()
