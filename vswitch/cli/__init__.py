@@ -1,5 +1,9 @@
-"""The command line: a client of the API, and the way to start a switch."""
+"""The command line: a client of the API, and the way to start a switch. One file a command that is more than a call."""
 
+from vswitch.cli import exec as _exec
 from vswitch.cli.app import main
 
 __all__ = ["main"]
+
+_COMMANDS = (_exec,)
+"""Imported for what they register."""

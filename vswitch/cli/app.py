@@ -8,7 +8,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-_PASS = {**_SETTINGS, "ignore_unknown_options": True, "allow_extra_args": True}
+PASS: Final = {**_SETTINGS, "ignore_unknown_options": True, "allow_extra_args": True}
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
                   context_settings=_SETTINGS)  # fmt: skip
@@ -106,7 +106,8 @@ def vswitch(
     context.obj = (switch, control)
 
 
-def _client(context: typer.Context) -> Client:
+def client(context: typer.Context) -> Client:
+    """The switch that a command is for. Raises CallError."""
     return find(*context.obj)
 
 
@@ -180,9 +181,9 @@ def apply(
     Example: vswitch apply lab.yml --dry-run
     """
     config = _read(file)
-    switch, control = context.obj
-    client = Client(config.control_path) if switch is None and control is None else find(switch, control)
-    answer = client.call("PUT", "config", config.dump(), dry_run="true" if dry_run else None)
+    name, control = context.obj
+    switch = Client(config.control_path) if name is None and control is None else find(name, control)
+    answer = switch.call("PUT", "config", config.dump(), dry_run="true" if dry_run else None)
     if as_json:
         typer.echo(json.dumps(answer))
         return
@@ -203,10 +204,10 @@ def show(
     """
     if what not in ("ports", "fdb", "vlans"):
         raise CallError(f"there is no {what!r} to show; show ports, fdb or vlans", 2)
-    client = _client(context)
+    switch = client(context)
 
     def rows() -> Any:
-        return client.call("GET", what)
+        return switch.call("GET", what)
 
     if as_json:
         typer.echo(json.dumps(rows()))
@@ -244,7 +245,7 @@ def explain(
 
     Example: vswitch explain web "ffffffffffff 525400a832d7 0806"
     """
-    answer = _client(context).call("POST", "explain", {"port": port, "frame": frame})
+    answer = client(context).call("POST", "explain", {"port": port, "frame": frame})
     if as_json:
         typer.echo(json.dumps(answer))
         return
@@ -253,7 +254,7 @@ def explain(
     tables.console().print(tables.explanation(answer))
 
 
-@port_app.command("add", context_settings=_PASS)
+@port_app.command("add", context_settings=PASS)
 def port_add(context: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """Add a port; the options are those of a port in the configuration file.
 
@@ -263,16 +264,16 @@ def port_add(context: typer.Context, name: Annotated[str, typer.Argument(metavar
     """
     options = _options(context.args)
     fd = options.pop("fd", None)
-    _client(context).call("POST", "ports", {"name": name, **options}, fd=None if fd is None else descriptor(fd))
+    client(context).call("POST", "ports", {"name": name, **options}, fd=None if fd is None else descriptor(fd))
 
 
-@port_app.command("set", context_settings=_PASS)
+@port_app.command("set", context_settings=PASS)
 def port_set(context: typer.Context, name: PortName) -> None:
     """Change options of a port; --no-OPTION takes one away.
 
     Example: vswitch port set web --trunk 10,20-29 --no-access
     """
-    _client(context).call("PATCH", f"ports/{name}", _options(context.args))
+    client(context).call("PATCH", f"ports/{name}", _options(context.args))
 
 
 @port_app.command("del")
@@ -281,7 +282,7 @@ def port_del(context: typer.Context, name: PortName) -> None:
 
     Example: vswitch port del web
     """
-    _client(context).call("DELETE", f"ports/{name}")
+    client(context).call("DELETE", f"ports/{name}")
 
 
 def descriptor(word: object) -> int:
@@ -325,7 +326,7 @@ def fdb_add(
 
     Example: vswitch fdb add 52:54:00:a8:32:d7 web --vlan 10
     """
-    _client(context).call("POST", "fdb", {"mac": mac, "port": port, "vlan": vlan})
+    client(context).call("POST", "fdb", {"mac": mac, "port": port, "vlan": vlan})
 
 
 @fdb_app.command("del")
@@ -334,7 +335,7 @@ def fdb_del(context: typer.Context, mac: Annotated[str, typer.Argument(metavar="
 
     Example: vswitch fdb del 52:54:00:a8:32:d7 --vlan 10
     """
-    _client(context).call("DELETE", f"fdb/{vlan}/{mac}")
+    client(context).call("DELETE", f"fdb/{vlan}/{mac}")
 
 
 @fdb_app.command("flush")
@@ -349,7 +350,7 @@ def fdb_flush(
 
     Example: vswitch fdb flush --port web
     """
-    answer = _client(context).call("POST", "fdb/flush", {"port": port, "vlan": vlan})
+    answer = client(context).call("POST", "fdb/flush", {"port": port, "vlan": vlan})
     typer.echo(f"{answer['flushed']} forgotten")
 
 
