@@ -1,9 +1,10 @@
 """The command line: a client of the API, and the way to start a switch. One file a command that is more than a call."""
 
+from vswitch.cli import adopt as _adopt
 from vswitch.cli import exec as _exec
 from vswitch.cli.app import main
 
 __all__ = ["main"]
 
-_COMMANDS = (_exec,)
+_COMMANDS = (_adopt, _exec)
 """Imported for what they register."""

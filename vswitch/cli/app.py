@@ -112,7 +112,7 @@ def client(context: typer.Context) -> Client:
 
 
 @app.command()
-def run(file: File) -> None:
+def run(file: File, until_released: Annotated[bool, typer.Option("--until-released", hidden=True)] = False) -> None:
     """Run a switch in the foreground until SIGTERM or Control-C; SIGHUP rereads FILE.
 
     Example: vswitch run configs/three-guests.yml
@@ -125,7 +125,7 @@ def run(file: File) -> None:
 
     runner.log_to_stderr()
     try:
-        runner.run(file)
+        runner.run(file, until_released=until_released)
     except ConfigError as error:
         _wrong(error)
     except (runner.RunError, PortError, ConflictError, FastPathError) as error:

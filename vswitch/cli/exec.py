@@ -66,7 +66,7 @@ def _kind(command: Sequence[str]) -> str:
 
 
 def _row(switch: Client, port: str, kind: str) -> dict[str, Any] | None:
-    """The port as it is; None where there is none. Raises CallError where it has a guest, as far as that can be told."""
+    """The port as it is; None where there is none. Raises CallError where it shows that it has a guest."""
     row = next((row for row in switch.call("GET", "ports") if row["port"] == port), None)
     if row is not None and row["state"] != "not_present" and kind == "stream":
         raise CallError(f"port {port} has its guest already; end that one first")

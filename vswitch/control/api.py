@@ -13,6 +13,7 @@ from aiohttp import web
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from vswitch.control import models
+from vswitch.control.adoption import AdoptionError
 from vswitch.control.config import ConfigError
 from vswitch.control.openapi import document
 from vswitch.control.server import handed
@@ -123,6 +124,16 @@ async def _explain(service: Service, request: web.Request) -> models.Explanation
     return service.explain(asked.port, asked.frame)
 
 
+async def _adopt(service: Service, request: web.Request) -> models.AdoptionModel:
+    asked: models.AdoptRequest = await _body(request, models.AdoptRequest)
+    return await service.adopter.adopt(asked.bridge, asked.netns, dry_run=asked.dry_run)
+
+
+async def _release(service: Service, request: web.Request) -> models.ReleaseModel:
+    asked: models.ReleaseRequest = await _body(request, models.ReleaseRequest)
+    return models.ReleaseModel(bridges=await service.adopter.release(asked.bridge))
+
+
 ROUTES = (
     Route("GET", "/v1/switch", "The switch as a whole", models.SwitchInfo, _switch),
     Route("GET", "/v1/ports", "Every port with its counters", list[models.PortRow], _ports),
@@ -141,6 +152,9 @@ ROUTES = (
     Route("GET", "/v1/config", "The configuration in force", dict[str, Any], _config),
     Route("PUT", "/v1/config", "Bring the switch to this configuration", models.DifferenceModel, _apply,
           body="Configuration", query=("dry_run",)),
+    Route("POST", "/v1/adopt", "Take over the ports of a kernel bridge", models.AdoptionModel, _adopt,
+          body=models.AdoptRequest),
+    Route("POST", "/v1/release", "Give them back", models.ReleaseModel, _release, body=models.ReleaseRequest),
     Route("POST", "/v1/explain", "What would happen to a frame", models.ExplanationModel, _explain,
           body=models.ExplainRequest),
 )  # fmt: skip
@@ -180,7 +194,7 @@ async def _refusals(
         return await handler(request)
     except NotFoundError as error:
         return _refuse(404, str(error))
-    except (ConflictError, PortError) as error:
+    except (AdoptionError, ConflictError, PortError) as error:
         return _refuse(409, str(error))
     except ConfigError as error:
         problems = [problem.text() for problem in error.problems]

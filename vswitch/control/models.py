@@ -179,6 +179,40 @@ class ExplanationModel(Model):
         )
 
 
+class AdoptRequest(Model):
+    """A bridge of the kernel to take over, in a namespace (that of the switch by default)."""
+
+    bridge: str = Field(max_length=15)
+    netns: str | None = None
+    dry_run: bool = False
+
+
+class AdoptionModel(Model):
+    """What taking a bridge over comes, or came, to: a line a change, and a line for all that is otherwise from now on.
+
+    outage: seconds within which the last of the ports was moved.
+    """
+
+    bridge: str
+    ports: list[str]
+    changes: list[str]
+    left: list[str]
+    applied: bool
+    outage: float | None
+
+
+class ReleaseRequest(Model):
+    """The bridge to give back; all of them where none is named."""
+
+    bridge: str | None = None
+
+
+class ReleaseModel(Model):
+    """Bridges that were given back."""
+
+    bridges: list[str]
+
+
 class Problem(Model):
     """Why a call was refused: one sentence, and one for each mistake where there are several."""
 

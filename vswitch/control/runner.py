@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vswitch import systemd
 from vswitch.control import config as configuration
@@ -38,19 +38,29 @@ if TYPE_CHECKING:
 log = logging.getLogger("vswitch")
 
 
+ANSWERED: Final = 0.05
+"""Seconds in which the call that made a switch superfluous gets its answer."""
+
+
 class RunError(Exception):
     """The switch cannot start: one sentence."""
 
 
-def run(path: Path) -> None:
+def run(path: Path, *, until_released: bool = False) -> None:
     """Run the switch of a configuration file until SIGTERM or SIGINT.
 
+    until_released: and no longer than until it has given back the bridges that it took over; its file goes with it.
     Raises ConfigError for mistakes in the file, RunError, PortError, ConflictError or FastPathError where it cannot
     start.
     """
     config = configuration.read(path)
     with _place(config) as socket_path:
-        _loop_runner()(_main(path, config, socket_path))
+        try:
+            _loop_runner()(_main(path, config, socket_path, until_released=until_released))
+        finally:
+            if until_released:
+                for left in (path, path.with_suffix(".log")):
+                    left.unlink(missing_ok=True)
 
 
 def _loop_runner() -> Callable[[Coroutine[Any, Any, None]], None]:
@@ -65,7 +75,7 @@ def _loop_runner() -> Callable[[Coroutine[Any, Any, None]], None]:
     return runner
 
 
-async def _main(path: Path, config: SwitchConfig, socket_path: Path) -> None:
+async def _main(path: Path, config: SwitchConfig, socket_path: Path, *, until_released: bool) -> None:
     host = Host(socket_path.with_suffix(".ledger"), Descriptors.of_systemd())
     service = Service(config, host)
     stopping = asyncio.Event()
@@ -78,6 +88,8 @@ async def _main(path: Path, config: SwitchConfig, socket_path: Path) -> None:
         host.settle()
     try:
         server = await _serve(service, socket_path)
+        if until_released:
+            service.adopter.when_empty = partial(loop.call_later, ANSWERED, stopping.set)
         reloads: set[asyncio.Task[None]] = set()
         loop.add_signal_handler(signal.SIGHUP, lambda: _spawn(reloads, _reload(service, path)))
         _ready(config, service.engine.fast_path.name, socket_path)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from vswitch import __version__
 from vswitch.control import config as configuration
+from vswitch.control.adopter import Adopter
 from vswitch.control.difference import compare
 from vswitch.control.metrics import Exporter
 from vswitch.control.models import DifferenceModel, ExplanationModel, FdbRowModel, PortRow, SwitchInfo, VlanRow
@@ -66,6 +67,7 @@ class Service:
         self._host = host
         self._changing = asyncio.Lock()
         self._started = self.engine.clock()
+        self.adopter = Adopter(self)
 
     async def start(self) -> None:
         """Open every port and serve the metrics. Raises PortError or ConflictError, with nothing left behind."""
@@ -99,7 +101,7 @@ class Service:
         with ExitStack() as undo:
             if descriptor is not None:
                 undo.callback(os.close, descriptor)
-            async with self._editing() as data:
+            async with self.editing() as data:
                 if name in data["ports"]:
                     raise ConflictError(f"there is a port {name} already; `vswitch port set {name}` changes it")
                 data["ports"][name] = options
@@ -125,7 +127,7 @@ class Service:
 
     async def set_port(self, name: str, changes: dict[str, Any]) -> PortRow:
         """Change options of a port; None takes one away."""
-        async with self._editing() as data:
+        async with self.editing() as data:
             self._port(name)
             merged = {**data["ports"][name], **changes}
             data["ports"][name] = {key: value for key, value in merged.items() if value is not None}
@@ -133,7 +135,7 @@ class Service:
 
     async def delete_port(self, name: str) -> None:
         """Remove a port, its static entries too."""
-        async with self._editing() as data:
+        async with self.editing() as data:
             self._port(name)
             del data["ports"][name]
             data["fdb"]["static"] = [entry for entry in data["fdb"]["static"] if entry["port"] != name]
@@ -141,7 +143,7 @@ class Service:
 
     async def add_static(self, entry: dict[str, Any]) -> FdbRowModel:
         """Tie a station to a port."""
-        async with self._editing() as data:
+        async with self.editing() as data:
             data["fdb"]["static"].append(entry)
         added = StaticEntry.model_validate(entry)
         return self.fdb(vlan=added.vlan, mac=added.mac)[0]
@@ -149,12 +151,16 @@ class Service:
     async def delete_entry(self, vlan: int, mac: str) -> None:
         """Forget a station, static or learned."""
         address = parse_mac(mac)
-        async with self._editing() as data:
+        async with self.editing() as data:
             static = data["fdb"]["static"]
             keep = [entry for entry in static if (entry["mac"], entry["vlan"]) != (format_mac(address), vlan)]
             data["fdb"]["static"] = keep
             if len(keep) == len(static) and not self.switch.fdb.remove(vlan, address):
                 raise NotFoundError(f"{mac} is not known in VLAN {vlan}")
+
+    def learn(self, port: str, vlan: int, mac: bytes, age: float) -> None:
+        """Know a station that somebody else heard, so many seconds ago, as if it had been heard on the port."""
+        self.switch.fdb.learn(vlan, mac, self._port(port), self.engine.clock() - age)
 
     def flush(self, *, port: str | None, vlan: int | None) -> int:
         """Forget what was learned on a port, in a VLAN, both, or everywhere; how many entries."""
@@ -255,7 +261,7 @@ class Service:
             ) from None
 
     @asynccontextmanager
-    async def _editing(self) -> AsyncIterator[dict[str, Any]]:
+    async def editing(self) -> AsyncIterator[dict[str, Any]]:
         """The configuration as data to be edited, which nobody else edits meanwhile; then the switch becomes it."""
         async with self._changing:
             data = self.config.dump()

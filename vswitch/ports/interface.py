@@ -99,7 +99,7 @@ class InterfacePort(DevicePort):
         """The interface is gone."""
         self._fd = -1
         self.state = PortState.NOT_PRESENT
-        for held in (self._socket, self._silence):
+        for held in (self._silence, self._socket):
             if held is not None:
                 held.close()
         self._socket = self._silence = None
@@ -170,18 +170,19 @@ class InterfacePort(DevicePort):
                 raise PortError(
                     f"there is no interface {there}; make it first, or have the port wait for it (wait: true)"
                 ) from None
+            self.capabilities = Capabilities(_offload() if self.options.offload else Capability.NONE)
+            with IPRoute() as ipr:
+                try:
+                    link = Link.of(ipr.get_links(self._index)[0])
+                except NetlinkError as error:
+                    raise PortError(f"the interface {name} is gone again") from error
             try:
                 self._silence = Silence(name)
                 self._socket = self._open_socket(self._silence.mark)
             except OSError as error:
                 raise PortError(_why_not(name, error)) from error
             self._fd = self._socket.fileno()
-            self.capabilities = Capabilities(_offload() if self.options.offload else Capability.NONE)
-            with IPRoute() as ipr:
-                try:
-                    self.link_changed(Link.of(ipr.get_links(self._index)[0]))
-                except NetlinkError as error:
-                    raise PortError(f"the interface {name} is gone again") from error
+            self.link_changed(link)
 
     def _open_socket(self, mark: int) -> socket.socket:
         """A packet socket that hears everything that comes in by the interface, and nothing that goes out."""

@@ -32,6 +32,8 @@ class Link:
     mac: str
     kind: str | None
     gone: bool = False
+    master: int = 0
+    """The index of the bridge that it is in."""
 
     @classmethod
     def of(cls, message: Any) -> Link:
@@ -45,6 +47,7 @@ class Link:
             message.get("address") or "",
             info.get("kind") if info else None,
             message["event"] == "RTM_DELLINK",
+            message.get("master") or 0,
         )
 
 

@@ -17,7 +17,7 @@ from vswitch.ports import netns, tun
 from vswitch.ports.base import BURST_OCTETS, Capabilities, Options, PortError, PortState
 from vswitch.ports.device import DevicePort
 from vswitch.ports.links import Link
-from vswitch.units import Addresses, InterfacePattern, MacAddress, Mtu, NamespaceName, Rate
+from vswitch.units import Addresses, InterfaceName, InterfacePattern, MacAddress, Mtu, NamespaceName, Rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,6 +38,7 @@ class TapOptions(Options):
     address: Addresses = Field((), description="addresses of the interface, with prefix length")
     mtu: Mtu = Field(DEFAULT_MTU, description="octets of payload in a frame")
     mac: MacAddress | None = Field(None, description="the guest's MAC address")
+    bridge: InterfaceName | None = Field(None, description="a bridge of the kernel that the interface joins")
     speed: Rate = Field(10_000_000_000, description="what the guest sees as the link's speed")
     offload: bool = Field(True, description="whether superframes and partial checksums pass")
 
@@ -125,7 +126,7 @@ class TapPort(DevicePort):
         return sent
 
     def change(self, options: Options) -> bool:
-        """MTU, addresses, MAC and speed change in place; another device, namespace or offload does not."""
+        """MTU, addresses, MAC, bridge and speed change in place; another device, namespace or offload does not."""
         if not isinstance(options, TapOptions) or self.namespace is None or self.state is PortState.NOT_PRESENT:
             return False
         same = {"tap", "netns", "offload"}
@@ -194,6 +195,8 @@ class TapPort(DevicePort):
                 attributes: dict[str, Any] = {"mtu": options.mtu, "state": "up"}
                 if options.mac:
                     attributes["address"] = options.mac
+                if options.bridge or (old and old.bridge):
+                    attributes["master"] = _bridge(options.bridge)
                 ipr.link("set", index=self._index, **attributes)
                 for address in _missing(options.address, old.address if old else ()):
                     flags = _IFA_F_NODAD if address.version == 6 else 0
@@ -225,7 +228,16 @@ class _Settings:
         # A holder without virtio-net headers could not tell a superframe from a frame.
         tun.set_offload(fd, Capability.NONE)
         state = "up" if self._link.up else "down"
-        ipr.link("set", index=index, mtu=self._link.mtu, address=self._link.mac, state=state)
+        master = {"master": self._link.master} if options.bridge else {}
+        ipr.link("set", index=index, mtu=self._link.mtu, address=self._link.mac, state=state, **master)
+
+
+def _bridge(name: str | None) -> int:
+    """The index of a bridge in this thread's namespace; 0 for none. Raises PortError."""
+    try:
+        return socket.if_nametoindex(name) if name else 0
+    except OSError:
+        raise PortError(f"there is no bridge {name} in the interface's namespace; make it first") from None
 
 
 def _exists(name: str) -> bool:

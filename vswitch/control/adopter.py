@@ -1,0 +1,104 @@
+"""Takes bridges of the kernel over, and gives them back. What to do is decided in `adoption`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from vswitch.control import adoption
+from vswitch.control.models import AdoptionModel
+from vswitch.ports import kernel_bridge
+from vswitch.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vswitch.control.service import Service
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """The ports that were added for a bridge, that of the host last, and the settings from before."""
+
+    ports: list[str]
+    before: dict[str, Any]
+
+
+class Adopter:
+    """Which bridges a switch has taken over."""
+
+    def __init__(self, service: Service) -> None:
+        """None yet."""
+        self._service = service
+        self._taken: dict[str, _Taken] = {}
+        self.when_empty: Callable[[], object] = lambda: None
+        """Called once the last bridge has been given back."""
+
+    async def adopt(self, bridge: str, namespace: str | None, *, dry_run: bool) -> AdoptionModel:
+        """Take a bridge over, or say what that would come to. Raises PortError, AdoptionError or ConflictError."""
+        if bridge in self._taken:
+            raise adoption.AdoptionError(f"{bridge} is taken over already; `vswitch release {bridge}` gives it back")
+        found = await Worker("vswitch-adopt").run(partial(kernel_bridge.read, bridge, namespace))
+        plan = adoption.plan(found, namespace, self._service.config.ports)
+        outage = None
+        if not dry_run:
+            outage = await self._move(found.name, plan)
+        return AdoptionModel(
+            bridge=bridge,
+            ports=[*plan.host, *plan.ports],
+            changes=list(adoption.changes(plan)),
+            left=plan.left,
+            applied=not dry_run,
+            outage=None if outage is None else round(outage, 6),
+        )
+
+    async def release(self, bridge: str | None = None) -> list[str]:
+        """Give a bridge back, or all; which. Raises AdoptionError where the one named was not taken over."""
+        if bridge is not None and bridge not in self._taken:
+            raise adoption.AdoptionError(f"{bridge} is not taken over by this switch; there is nothing to give back")
+        released = [bridge] if bridge is not None else list(self._taken)
+        for name in released:
+            taken = self._taken.pop(name)
+            async with self._service.editing() as data:
+                for port in taken.ports[:-1]:
+                    data["ports"].pop(port, None)
+                static = data["fdb"].get("static", [])
+                data["fdb"]["static"] = [entry for entry in static if entry["port"] in data["ports"]]
+            await self._give_back(taken.ports[-1], taken.before)
+        if released and not self._taken:
+            self.when_empty()
+        return released
+
+    async def _move(self, bridge: str, plan: adoption.Adoption) -> float:
+        """Connect the bridge, then move its ports; in how many seconds those were moved."""
+        service = self._service
+        before = {key: service.config.dump().get(key) for key in ("ageing", "vlan_filtering")}
+        (host,) = plan.host
+        async with service.editing() as data:
+            data["ports"] |= plan.host
+            data["ageing"] = plan.ageing
+            if plan.vlan_filtering:
+                data["vlan_filtering"] = True
+        began = service.engine.clock()
+        try:
+            async with service.editing() as data:
+                data["ports"] |= plan.ports
+                data["fdb"]["static"] = [*data["fdb"].get("static", []), *plan.static]
+        except BaseException:
+            await self._give_back(host, before)
+            raise
+        outage = service.engine.clock() - began
+        for port, station in plan.learned:
+            service.learn(port, station.vid, station.mac, station.age)
+        self._taken[bridge] = _Taken([*plan.ports, host], before)
+        return outage
+
+    async def _give_back(self, host: str, before: dict[str, Any]) -> None:
+        """The host's port goes, and the switch's own settings come back."""
+        async with self._service.editing() as data:
+            data["ports"].pop(host, None)
+            for key, value in before.items():
+                data.pop(key, None)
+                if value is not None:
+                    data[key] = value
