@@ -47,7 +47,7 @@ def test_a_wrong_call_is_status_2(arguments: list[str]) -> None:
 
 
 def test_bash_completes_commands() -> None:
-    environment = {**os.environ, "_VSWITCH_COMPLETE": "complete_bash", "COMP_WORDS": "vswitch ex", "COMP_CWORD": "1"}
+    environment = {**os.environ, "_VSWITCH_COMPLETE": "complete_bash", "COMP_WORDS": "vswitch expl", "COMP_CWORD": "1"}
     command = ["-c", "import sys; sys.argv[0] = 'vswitch'; from vswitch.cli import main; main()"]
     result = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=False)
     assert result.stdout.split() == ["explain"]
