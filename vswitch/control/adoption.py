@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from vswitch.ports.kernel_bridge import KernelBridge, Member, Station, VlanMembership
 
 _AGEINGS: Final = (10, 1_000_000)  # seconds: 802.1Q-2018 Table 8-6
+_HIGH: Final = "fe:ff:ff:"
+"""How the TAP's address begins: a bridge takes on the lowest of its ports' (br_stp_recalculate_bridge_id() in Linux
+net/bridge/br_stp_if.c), and the host is to keep its own."""
+
 _NO_NAME = re.compile(r"[^A-Za-z0-9_.:-]")
 
 
@@ -55,7 +59,7 @@ def plan(bridge: KernelBridge, namespace: str | None, taken: Container[str]) -> 
     where = {"netns": namespace} if namespace else {}
     names = dict(_names([bridge.name, *(member.name for member in bridge.members)], taken))
     left = list(_left(bridge))
-    host = {"tap": "vswitch%d", "bridge": bridge.name, "mtu": bridge.mtu, **where}
+    host = {"tap": "vswitch%d", "bridge": bridge.name, "mtu": bridge.mtu, "mac": _HIGH + bridge.mac[9:], **where}
     ports: dict[str, dict[str, Any]] = {}
     for member in bridge.members:
         ports[names[member.name]] = {"interface": member.name, **where, **_options(member, bridge, left)}

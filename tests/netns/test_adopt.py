@@ -1,0 +1,201 @@
+"""Taking a bridge of the kernel over while it is in use, and giving it back as it was, however the switch ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.isolated import PREFIX
+from tests.netns.bridged import BridgedHost
+from tests.running import VSWITCH, Running, unique, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def bridged() -> Iterator[BridgedHost]:
+    host = BridgedHost()
+    yield host
+    host.close()
+
+
+@pytest.fixture
+def switch(tmp_path: Path) -> Iterator[Running]:
+    with Running(tmp_path, {"name": unique("a"), "ports": {}}) as running:
+        yield running
+
+
+def adopt(switch: Running, host: BridgedHost, *options: str) -> Any:
+    result = switch.vswitch("adopt", "br", "--netns", host.name, "--json", *options)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def everybody_reaches_everybody(host: BridgedHost) -> bool:
+    numbers = range(1, len(host.guests) + 1)
+    return all(host.ping(one, other) for one in numbers for other in (*numbers, 254) if one != other)
+
+
+def test_guests_and_host_go_on_through_the_switch(bridged: BridgedHost, switch: Running) -> None:
+    assert everybody_reaches_everybody(bridged)
+    mac = bridged.mac()
+    answer = adopt(switch, bridged)
+    assert bridged.mac() == mac
+    assert answer["ports"] == ["br", "v1", "v2", "v3"]
+    assert everybody_reaches_everybody(bridged)
+    ports = switch.ports()
+    assert {name: port["state"] for name, port in ports.items()} == dict.fromkeys(("br", "v1", "v2", "v3"), "up")
+    assert all(port["receive"]["unicast"] >= 4 for name, port in ports.items())
+
+
+def test_a_dry_run_shows_the_plan_and_changes_nothing(bridged: BridgedHost, switch: Running) -> None:
+    before = bridged.settings()
+    result = switch.vswitch("adopt", "br", "--netns", bridged.name, "--dry-run")
+    assert "+ port v1 (interface v1" in result.stdout
+    assert "moved" not in result.stdout
+    assert not switch.ports()
+    assert bridged.settings() == before
+
+
+def test_what_the_bridge_knew_is_known(bridged: BridgedHost, switch: Running) -> None:
+    assert everybody_reaches_everybody(bridged)
+    bridged.set_port("v3", IFLA_BRPORT_ISOLATED=1)
+    with bridged.route() as route:
+        route.fdb("append", ifindex=bridged.index("v1"), lladdr="02:00:00:00:00:99", NDA_MASTER=bridged.index("br"),
+                  state=0x40)  # fmt: skip
+    adopt(switch, bridged)
+    fdb = {row["mac"]: row for row in switch.client.call("GET", "fdb")}
+    assert (fdb["02:00:00:00:00:99"]["port"], fdb["02:00:00:00:00:99"]["kind"]) == ("v1", "static")
+    assert {row["port"] for row in fdb.values() if row["kind"] == "learned"} >= {"v1", "v2", "v3"}
+    config = switch.client.call("GET", "config")
+    assert (config["ageing"], config["ports"]["v3"]["isolated"]) == (60.0, True)
+
+
+@pytest.mark.parametrize("end", ["release", "SIGTERM", "SIGKILL"])
+def test_the_bridge_is_as_it_was_however_that_ends(bridged: BridgedHost, switch: Running, end: str) -> None:
+    bridged.set_port("v2", IFLA_BRPORT_ISOLATED=1, IFLA_BRPORT_MODE=1)
+    before = bridged.settings()
+    answer = adopt(switch, bridged)
+    assert answer["left"] == ["v2: hairpin on has no like here"]
+    assert bridged.ping(1, 2)
+    if end == "release":
+        assert switch.vswitch("release", "br").stdout == "given back: br\n"
+        assert not switch.ports()
+    else:
+        switch.stop(getattr(signal, end))
+    until(lambda: bridged.settings() == before, "the bridge to be as it was")
+    assert everybody_reaches_everybody(bridged)
+
+
+def test_a_tcp_connection_lives_through_it_and_back(bridged: BridgedHost, switch: Running) -> None:
+    """Octets that are all different come in order and whole while the bridge is taken over and given back."""
+    total, began, done = 64 << 20, threading.Event(), threading.Event()
+    with (
+        closing(bridged.guest(2).open_socket(2, 1)) as server,
+        closing(bridged.guest(1).open_socket(2, 1)) as client,
+    ):
+        server.bind(("10.87.0.2", 0))
+        server.listen(1)
+        client.settimeout(60)
+        client.connect(server.getsockname())
+        connection, _ = server.accept()
+        thread = threading.Thread(target=_pour, args=(client, total, began, done))
+        thread.start()
+        with closing(connection):
+            connection.settimeout(60)
+            received = 0
+            for step in (None, adopt, None, _release, None):
+                if step is not None:
+                    step(switch, bridged)
+                received += _read(connection, received, total // 8)
+            done.set()
+            received += _read(connection, received, None)
+        thread.join()
+    assert received >= total // 8 * 3
+
+
+def _release(switch: Running, _: BridgedHost) -> None:
+    assert switch.vswitch("release").returncode == 0
+
+
+def _pour(client: Any, total: int, began: threading.Event, done: threading.Event) -> None:
+    """Numbers of eight octets, one after the other, until all that is wanted has come."""
+    sent = 0
+    while not done.is_set():
+        client.sendall(b"".join(number.to_bytes(8) for number in range(sent, sent + 8192)))
+        sent += 8192
+    client.shutdown(1)
+
+
+def _read(connection: Any, before: int, least: int | None) -> int:
+    """Read so many octets (None: to the end), and see that they are the ones that come next; how many."""
+    received, rest = 0, b""
+    expected, skip = divmod(before, 8)
+    while least is None or received < least:
+        octets = connection.recv(1 << 20)
+        if not octets:
+            assert least is None, "the connection ended"
+            break
+        received += len(octets)
+        rest += octets
+        whole = (len(rest) + skip) // 8
+        numbers = b"".join(number.to_bytes(8) for number in range(expected, expected + whole))
+        assert rest.startswith(numbers[skip:])
+        rest, skip, expected = rest[len(numbers) - skip :] if whole else rest, 0 if whole else skip, expected + whole
+    if rest:
+        assert (expected.to_bytes(8))[skip:].startswith(rest)
+    return received
+
+
+def test_what_cannot_be_taken_over_is_said_in_a_sentence(bridged: BridgedHost, switch: Running) -> None:
+    def refusal(bridge: str) -> str:
+        result = switch.vswitch("adopt", bridge, "--netns", bridged.name)
+        assert result.returncode == 1
+        return result.stderr
+
+    assert "there is no bridge nothing" in refusal("nothing")
+    assert "v1 is an interface, and no bridge" in refusal("v1")
+    adopt(switch, bridged)
+    assert "taken over already" in refusal("br")
+    assert switch.vswitch("release", "other").returncode == 1
+    assert switch.vswitch("release").returncode == 0
+    bridged.set("br", kind="bridge", br_stp_state=1)
+    assert "spanning tree" in refusal("br")
+    assert not switch.ports()
+
+
+def test_one_command_moves_a_host_over_and_one_back(bridged: BridgedHost) -> None:
+    """Where no switch runs: in a /run and a /tmp of its own, with the host's namespace entered by the commands."""
+    script = f"""
+        set -e
+        {" ".join(VSWITCH)} adopt br
+        ls /run/vswitch
+        {" ".join(VSWITCH)} show ports
+        {" ".join(VSWITCH)} release
+        i=0; while [ -e /run/vswitch ] && [ $i -lt 300 ]; do sleep 0.1; i=$((i+1)); done
+        ls /run
+        {" ".join(VSWITCH)} release
+    """
+    before = bridged.settings()
+    with open(f"/run/netns/{bridged.name}") as namespace:
+        result = subprocess.run(
+            [*PREFIX, "nsenter", f"--net=/proc/self/fd/{namespace.fileno()}", "sh", "-c", script],
+            capture_output=True, text=True, timeout=120, pass_fds=[namespace.fileno()],
+            env={**os.environ, "PYTHONPATH": str(Path.cwd())}, check=False,
+        )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "3 ports moved within" in result.stdout
+    assert "br.sock" in result.stdout
+    assert "given back: br" in result.stdout
+    assert "nothing to give back" in result.stdout
+    assert "runs in the background" in result.stderr
+    assert bridged.settings() == before
