@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.skipif(rootless.needed(), reason="needs root"),
 ]
 
-KINDS = ("stream", "called", "inet", "dgram", "tap", "handed", "exec")
+KINDS = ("stream", "called", "inet", "dgram", "tap", "handed", "exec", "vde")
 NUMBERS = {"a": 1, "b": 2}
 SIDES = tuple(NUMBERS)
 
@@ -100,6 +100,7 @@ class Lab:
             "called": {"qemu": place, "server": False, "mtu": 9000},
             "inet": {"qemu": f"127.0.0.1:{_free_port()}", "mtu": 9000},
             "dgram": {"qemu": place, "netdev": "dgram", "mtu": 9000},
+            "vde": {"vde": str(self.folder / "vde"), "number": NUMBERS[side], "mtu": 9000},
             "tap": {"interface": f"{self.tag}{side}", "wait": True},
             "handed": {"fd": f"{side}-handed", "mtu": 9000},
             "exec": {"fd": f"{side}-exec", "mtu": 9000},
@@ -122,6 +123,7 @@ class Lab:
             "called": f"stream,server=on,addr.type=unix,addr.path={place}",
             "inet": f"socket,connect={place}",
             "dgram": f"dgram,local.type=unix,local.path={place}.guest,remote.type=unix,remote.path={place}",
+            "vde": f"vde,sock={self.folder}/vde,port={NUMBERS[side]}",
             "tap": f"tap,fd={self.taps.get(side)}",
             "handed": f"stream,addr.type=fd,addr.str={self.handed[side].fileno() if side in self.handed else None}",
             "exec": "stream,addr.type=fd,addr.str={fd}",

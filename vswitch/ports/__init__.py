@@ -7,8 +7,9 @@ from vswitch.ports.fd import FdPort
 from vswitch.ports.interface import InterfacePort
 from vswitch.ports.qemu import QemuPort
 from vswitch.ports.tap import TapPort
+from vswitch.ports.vde import VdePort
 
-ATTACHMENTS: dict[str, type[Port]] = {port.kind: port for port in (TapPort, FdPort, InterfacePort, QemuPort)}
+ATTACHMENTS: dict[str, type[Port]] = {port.kind: port for port in (TapPort, FdPort, InterfacePort, QemuPort, VdePort)}
 """What a configuration may name, by its key."""
 
 __all__ = ["ATTACHMENTS", "Capabilities", "Options", "Port", "PortError", "PortState"]

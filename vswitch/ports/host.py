@@ -1,4 +1,4 @@
-"""What the ports of one switch share of the host: descriptors by name, and the namespaces it made, remembered on disk.
+"""What the ports of one switch share: descriptors by name, and the namespaces that it made, remembered on disk.
 
 The ledger is written before a namespace has its name. After a kill -9 the next start of the switch takes what it
 still needs of them over, guests and all, and removes the rest. A namespace whose cookie is not the one written down is
@@ -9,14 +9,26 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from vswitch.ports import netns
 from vswitch.ports.base import PortError
 from vswitch.ports.descriptors import Descriptors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vswitch.ports.netns import Namespace
+
+
+class Closing(Protocol):
+    """What has an end."""
+
+    def close(self) -> None:
+        """That is it."""
+
+
+Shared = TypeVar("Shared", bound=Closing)
 
 
 class Host:
@@ -26,6 +38,7 @@ class Host:
         """ledger: the file that remembers what was made; None remembers nothing.  descriptors: those it was passed."""
         self.descriptors = descriptors or Descriptors()
         self._ledger = ledger
+        self._shared: dict[object, tuple[Closing, int]] = {}
         self._held: dict[str, tuple[Namespace, int]] = {}
         self._made = self._read()
 
@@ -44,6 +57,20 @@ class Host:
         if name in self._made:
             self._remove(name, namespace)
         namespace.close()
+
+    def share(self, key: object, make: Callable[[], Shared]) -> Shared:
+        """What ports have in common, made by the first and closed with the last; to be unshared."""
+        shared, users = self._shared.get(key) or (make(), 0)
+        self._shared[key] = (shared, users + 1)
+        return cast("Shared", shared)
+
+    def unshare(self, key: object) -> None:
+        """One port needs it no longer."""
+        shared, users = self._shared.pop(key)
+        if users > 1:
+            self._shared[key] = (shared, users - 1)
+        else:
+            shared.close()
 
     def settle(self) -> None:
         """Remove what a run that was killed left and nobody took over."""
