@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from vswitch.control import yaml
+from vswitch.control.ranges import spread
 from vswitch.control.schema import BridgeOptions, PortConfig, SwitchConfig, TopLevel
 from vswitch.core.vlan import DEFAULT_VID
 from vswitch.ports import ATTACHMENTS
@@ -86,6 +87,7 @@ def validate(data: object) -> SwitchConfig:
 
 
 def _build(document: Document, file: str) -> SwitchConfig:
+    document = spread(document)
     mistakes = list(document.mistakes)
     data = document.data
 

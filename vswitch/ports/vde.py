@@ -125,6 +125,10 @@ class VdePort(Port):
                     raise ConnectionResetError("the client is gone")
         return filled
 
+    def pending(self) -> bool:
+        """As the wire says."""
+        return self._wire is not None and self._wire.pending()
+
     def send_burst(self, frames: Sequence[Buffer]) -> int:
         """As the wire takes them."""
         return self._wire.send_burst(frames) if self._wire else 0

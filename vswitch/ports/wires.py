@@ -35,6 +35,8 @@ class Wire(ABC):
         """Carry frames over `sock`, or only in by that and out by `out`, which is the wire's own."""
         self._socket = sock
         self._out = out or sock
+        self._more = False
+        self._error: OSError | None = None
         for each in (self._socket, self._out):
             each.setblocking(False)
 
@@ -51,39 +53,36 @@ class Wire(ABC):
         self._out.close()
 
     def pending(self) -> bool:
-        """As `Port.pending`."""
-        return False
+        """Whether there is more to be had, or an error to be told.
 
-    @abstractmethod
+        The descriptor need not tell of it: uvloop gives up one that is in error once it has told of that.
+        """
+        return self._more or self._error is not None
+
     def receive_burst(self, buffers: Sequence[memoryview]) -> list[memoryview]:
         """As `Port.receive_burst`; raises ConnectionResetError where the far end hung up."""
+        if self._error is not None:
+            raise self._error
+        filled: list[memoryview] = []
+        try:
+            self._more = self._fill(buffers, filled)
+        except OSError as error:
+            if not filled:
+                raise
+            self._error = error
+        return filled
 
     @abstractmethod
     def send_burst(self, frames: Sequence[Buffer]) -> int:
         """As `Port.send_burst`."""
 
+    @abstractmethod
+    def _fill(self, buffers: Sequence[memoryview], filled: list[memoryview]) -> bool:
+        """Fill buffers; False once nothing more waits. Raises OSError."""
+
 
 class DatagramWire(Wire):
     """A frame is a datagram. That the far end is gone shows when something is sent to it."""
-
-    def receive_burst(self, buffers: Sequence[memoryview]) -> list[memoryview]:
-        """One recv(2) a frame; one that is longer than any buffer is too long for any port."""
-        filled: list[memoryview] = []
-        receive, octets = self._socket.recv_into, 0
-        try:
-            for buffer in buffers:
-                length = receive(buffer[HEADER:])
-                buffer[:HEADER] = PLAIN
-                filled.append(buffer[: HEADER + length])
-                octets += length
-                if octets > BURST_OCTETS:
-                    break
-        except BlockingIOError:
-            pass
-        except OSError:
-            if not filled:
-                raise
-        return filled
 
     def send_burst(self, frames: Sequence[Buffer]) -> int:
         """One send(2) a frame."""
@@ -99,6 +98,21 @@ class DatagramWire(Wire):
                 raise
         return sent
 
+    def _fill(self, buffers: Sequence[memoryview], filled: list[memoryview]) -> bool:
+        """One recv(2) a frame; one that is longer than any buffer is too long for any port."""
+        receive, octets = self._socket.recv_into, 0
+        try:
+            for buffer in buffers:
+                length = receive(buffer[HEADER:])
+                buffer[:HEADER] = PLAIN
+                filled.append(buffer[: HEADER + length])
+                octets += length
+                if octets > BURST_OCTETS:
+                    break
+        except BlockingIOError:
+            return False
+        return True
+
 
 class StreamWire(Wire):
     """A frame follows its length, four octets in network order: QEMU's `-netdev stream` and `socket` (net/stream.c)."""
@@ -110,31 +124,6 @@ class StreamWire(Wire):
         self._start = self._end = 0
         self._sent = 0
         """Octets of the first frame, its length included, that have left."""
-
-    def receive_burst(self, buffers: Sequence[memoryview]) -> list[memoryview]:
-        """The whole frames that came; what is left of one stays until the rest comes."""
-        if not self.pending():
-            self._read()
-        filled: list[memoryview] = []
-        try:
-            for buffer in buffers:
-                whole = self._whole()
-                if not whole:
-                    break
-                begin, end = self._start + _LENGTH.size, self._start + whole
-                used = HEADER + end - begin
-                buffer[:HEADER] = PLAIN
-                buffer[HEADER:used] = self._come[begin:end]
-                filled.append(buffer[:used])
-                self._start = end
-        except PeerError:
-            if not filled:
-                raise
-        return filled
-
-    def pending(self) -> bool:
-        """Whether a whole frame was read that no buffer was left for."""
-        return self._whole() > 0
 
     def send_burst(self, frames: Sequence[Buffer]) -> int:
         """As many frames in one sendmsg(2) as it takes."""
@@ -164,18 +153,33 @@ class StreamWire(Wire):
                 break
         return done
 
-    def _read(self) -> None:
-        """Read behind what is left of a frame, once that is at the front of the buffer."""
+    def _fill(self, buffers: Sequence[memoryview], filled: list[memoryview]) -> bool:
+        """The whole frames that came; what is left of one stays until the rest comes."""
+        for buffer in buffers:
+            while not (whole := self._whole()):
+                if not self._read():
+                    return False
+            begin, end = self._start + _LENGTH.size, self._start + whole
+            used = HEADER + end - begin
+            buffer[:HEADER] = PLAIN
+            buffer[HEADER:used] = self._come[begin:end]
+            filled.append(buffer[:used])
+            self._start = end
+        return True
+
+    def _read(self) -> bool:
+        """Read behind what is left of a frame, once that is at the front of the buffer; False: nothing waits."""
         left = self._end - self._start
         self._come[:left] = self._come[self._start : self._end]
         self._start, self._end = 0, left
         try:
             length = self._socket.recv_into(self._come[left:])
         except BlockingIOError:
-            return
+            return False
         if length == 0:
             raise ConnectionResetError("the far end hung up")
         self._end += length
+        return True
 
     def _whole(self) -> int:
         """Octets of the next frame with its length, if it is whole; 0: it is not. Raises PeerError."""

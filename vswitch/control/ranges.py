@@ -1,0 +1,78 @@
+"""Many ports by one line: `vm[1-32]: {…}` stands for vm1 … vm32, and `{n}` in its options for the number."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from vswitch.control.yaml import Document, Mistake
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vswitch.control.yaml import Mark, Path
+
+MOST_PORTS: Final = 4096
+"""Ports, at most, that the ranges of one configuration make."""
+
+_RANGE: Final = re.compile(r"([^\[\]]*)\[([0-9]{1,9})-([0-9]{1,9})\]([^\[\]]*)")
+_NUMBER: Final = "{n}"
+
+
+def spread(document: Document) -> Document:
+    """The document with each range of ports spread out; every port stands where its range does."""
+    ports = document.data.get("ports") if isinstance(document.data, dict) else None
+    if not isinstance(ports, dict) or not any(_match(name) for name in ports):
+        return document
+    many: dict[Any, Any] = {}
+    marks, mistakes = dict(document.marks), list(document.mistakes)
+    for name, options in ports.items():
+        path: Path = ("ports", name)
+        inside = {where[2:]: mark for where, mark in document.marks.items() if where[:2] == path}
+        try:
+            members = list(_members(name, MOST_PORTS - len(many)))
+        except ValueError as error:
+            mistakes.append(Mistake(document.mark(path), path, str(error)))
+            continue
+        for member, number in members:
+            if member in many or (number and member in ports):
+                mistakes.append(Mistake(document.mark(path), path, f"there is a port {member} already"))
+                continue
+            many[member] = _numbered(options, number) if number else options
+            marks |= _moved(inside, member)
+    return Document({**document.data, "ports": many}, marks, mistakes)
+
+
+def _match(name: object) -> re.Match[str] | None:
+    return _RANGE.fullmatch(name) if isinstance(name, str) else None
+
+
+def _members(name: Any, room: int) -> Iterator[tuple[Any, str]]:
+    """The names that a key stands for, each with its number as written; none for a plain name. Raises ValueError."""
+    match = _match(name)
+    if match is None:
+        yield name, ""
+        return
+    before, first, last, behind = match.groups()
+    if int(first) > int(last):
+        raise ValueError(f"the range {first}-{last} runs backwards")
+    if int(last) - int(first) >= room:
+        raise ValueError(f"the ranges of a configuration make {MOST_PORTS} ports at most")
+    for number in range(int(first), int(last) + 1):
+        text = f"{number:0{len(first)}}"
+        yield f"{before}{text}{behind}", text
+
+
+def _numbered(options: Any, number: str) -> Any:
+    """The options of one port of a range."""
+    if isinstance(options, str):
+        return options.replace(_NUMBER, number)
+    if isinstance(options, list):
+        return [_numbered(each, number) for each in options]
+    if isinstance(options, dict):
+        return {key: _numbered(value, number) for key, value in options.items()}
+    return options
+
+
+def _moved(inside: dict[Path, Mark], member: str | int) -> dict[Path, Mark]:
+    return {("ports", member, *where): mark for where, mark in inside.items()}
