@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyroute2 import IPRoute
 
-from tests.running import unique
+from tests.running import unique, until
 from vswitch.lab.guest import Guest
 from vswitch.ports import netns
 
@@ -84,15 +84,23 @@ class BridgedHost:
     def settings(self) -> dict[str, str]:
         """Everything that can be set of the bridge and its ports, and its static entries."""
         with self.route() as route:
-            found = {link.get("ifname"): _stable(link["attrs"]) for link in route.get_links()}
-            found |= {f"vlans {link.get('ifname')}": _stable(link["attrs"]) for link in route.get_vlans()}
+            found = {
+                f"{dump} {link.get('ifname')} {key}": value
+                for dump, links in (("link", route.get_links()), ("vlans", route.get_vlans()))
+                for link in links
+                for key, value in _stable(link["attrs"])
+            }
             names = {link["index"]: link.get("ifname") for link in route.get_links()}
-            static = sorted(
-                f"{entry.get('lladdr')} {names.get(entry['ifindex'])} {entry['state']}"
-                for entry in route.fdb("dump")
-                if entry["state"] & 0xC0
-            )
-        return {**found, "static": "\n".join(static)}
+            for entry in route.fdb("dump"):
+                if entry["state"] & 0xC0:
+                    found[f"static {entry.get('lladdr')} {names.get(entry['ifindex'])}"] = str(entry["state"])
+        return found
+
+    def settles_as(self, before: dict[str, str]) -> None:
+        """Wait for the kernel's own part of the way back, and say what differs where it does not get there."""
+        with contextlib.suppress(AssertionError):
+            until(lambda: self.settings() == before, "the bridge to be as it was")
+        assert self.settings() == before
 
     def close(self) -> None:
         """All of it goes."""
@@ -106,11 +114,12 @@ class BridgedHost:
         route.addr("add", index=index, address=f"fd87::{number:x}", prefixlen=64, flags=2)  # IFA_F_NODAD
 
 
-def _stable(attributes: Any) -> str:
-    """Attributes as text, without what changes by itself."""
-    kept = []
-    for name, *rest in attributes:
-        value = rest[0]
-        if not VOLATILE.search(name):
-            kept.append(f"{name} {_stable(value['attrs']) if isinstance(value, dict) and 'attrs' in value else value}")
-    return "\n".join(kept)
+def _stable(attributes: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Attributes by their paths, without what changes by itself."""
+    for position, (name, value, *_) in enumerate(attributes):
+        if VOLATILE.search(name):
+            continue
+        if isinstance(value, dict) and "attrs" in value:
+            yield from _stable(value["attrs"], f"{path}{name} ")
+        else:
+            yield f"{path}{name} {position}", str(value)

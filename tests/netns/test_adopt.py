@@ -15,7 +15,7 @@ import pytest
 
 from tests.isolated import PREFIX
 from tests.netns.bridged import BridgedHost
-from tests.running import VSWITCH, Running, unique, until
+from tests.running import VSWITCH, Running, unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +63,7 @@ def test_a_dry_run_shows_the_plan_and_changes_nothing(bridged: BridgedHost, swit
     assert "+ port v1 (interface v1" in result.stdout
     assert "moved" not in result.stdout
     assert not switch.ports()
-    assert bridged.settings() == before
+    bridged.settles_as(before)
 
 
 def test_what_the_bridge_knew_is_known(bridged: BridgedHost, switch: Running) -> None:
@@ -92,7 +92,7 @@ def test_the_bridge_is_as_it_was_however_that_ends(bridged: BridgedHost, switch:
         assert not switch.ports()
     else:
         switch.stop(getattr(signal, end))
-    until(lambda: bridged.settings() == before, "the bridge to be as it was")
+    bridged.settles_as(before)
     assert everybody_reaches_everybody(bridged)
 
 
@@ -198,4 +198,4 @@ def test_one_command_moves_a_host_over_and_one_back(bridged: BridgedHost) -> Non
     assert "given back: br" in result.stdout
     assert "nothing to give back" in result.stdout
     assert "runs in the background" in result.stderr
-    assert bridged.settings() == before
+    bridged.settles_as(before)

@@ -14,7 +14,8 @@ from vswitch.cli.app import _options, _options_first
 from vswitch.cli.client import CallError
 
 COMMANDS = [
-    ["run"], ["check"], ["apply"], ["show"], ["explain"], ["demo"],
+    ["run"], ["check"], ["apply"], ["show"], ["explain"], ["inspect"], ["demo"],
+    ["adopt"], ["release"], ["exec"],
     ["port", "add"], ["port", "set"], ["port", "del"], ["fdb", "add"], ["fdb", "del"], ["fdb", "flush"],
 ]  # fmt: skip
 

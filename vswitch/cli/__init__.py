@@ -2,9 +2,10 @@
 
 from vswitch.cli import adopt as _adopt
 from vswitch.cli import exec as _exec
+from vswitch.cli import inspect as _inspect
 from vswitch.cli.app import main
 
 __all__ = ["main"]
 
-_COMMANDS = (_adopt, _exec)
+_COMMANDS = (_adopt, _exec, _inspect)
 """Imported for what they register."""

@@ -27,8 +27,8 @@ class CallError(Exception):
 
 
 class _UnixConnection(HTTPConnection):
-    def __init__(self, path: Path, descriptor: int | None) -> None:
-        super().__init__("vswitch", timeout=TIMEOUT)
+    def __init__(self, path: Path, descriptor: int | None, timeout: float) -> None:
+        super().__init__("vswitch", timeout=timeout)
         self._path = path
         self._descriptor = descriptor
 
@@ -51,15 +51,16 @@ class _UnixConnection(HTTPConnection):
 class Client:
     """Calls to one running switch."""
 
-    def __init__(self, path: Path) -> None:
-        """path: its control socket."""
+    def __init__(self, path: Path, *, timeout: float = TIMEOUT) -> None:
+        """path: its control socket.  timeout: seconds that an answer may take."""
         self.path = path
+        self._timeout = timeout
 
     def call(self, method: str, path: str, body: object = None, *, fd: int | None = None, **query: object) -> Any:
         """What the switch answers, as JSON. fd: a descriptor to hand over with the call. Raises CallError."""
         asked = {key: value for key, value in query.items() if value is not None}
         target = quote(f"/v1/{path}") + (f"?{urlencode(asked)}" if asked else "")
-        connection = _UnixConnection(self.path, fd)
+        connection = _UnixConnection(self.path, fd, self._timeout)
         try:
             content = None if body is None else json.dumps(body)
             connection.request(method, target, content, {"Content-Type": "application/json"})

@@ -36,11 +36,12 @@ class Traffic(Model):
 
 
 class PortRow(Model):
-    """One port, as `show ports --json` has it."""
+    """One port, as `show ports --json` has it; netns is the inode number of its device's network namespace."""
 
     port: str
     attachment: str
     device: str | None
+    netns: int | None
     state: Literal["up", "down", "not_present"]
     state_changes: int
     mtu: int

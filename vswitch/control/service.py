@@ -198,6 +198,7 @@ class Service:
             port=name,
             attachment=attachment.kind,
             device=attachment.device,
+            netns=namespace.inode if (namespace := attachment.namespace) else None,
             state=attachment.state.value,
             state_changes=bridge.state_changes,
             mtu=bridge.mtu,
