@@ -426,8 +426,6 @@ class Engine:
             log.info("port %s moved to another namespace with its device", attached.bridge.name)
             await self._monitor(port)
             self._unmonitor(before)
-            if port.namespace is not None:
-                self._monitors[port.namespace].ask()  # what happened to the link while it was looked for
         self._follow(attached)
 
     def _seek(self, attached: Attached) -> None:
@@ -449,17 +447,23 @@ class Engine:
             except PortError as error:
                 refused = error
             else:
+                await self._monitor(attached.port)
                 self._follow(attached)
         else:
             log.warning("port %s stays down: %s", attached.bridge.name, refused)
         attached.reviving = False
 
     async def _monitor(self, port: Port) -> None:
+        """Be told of the port's link from now on, and of what happened to it since the port was opened."""
         namespace = port.namespace
-        if namespace is not None and namespace not in self._monitors:
+        if namespace is None:
+            return
+        if namespace not in self._monitors:
             monitor = await self._worker.run(partial(LinkMonitor, namespace))
             self._monitors[namespace] = monitor
             asyncio.get_running_loop().add_reader(monitor.fileno(), self._links_changed, namespace)
+        elif port.index:
+            self._monitors[namespace].ask(port.index)
 
     def _unmonitor(self, namespace: Namespace | None) -> None:
         if namespace is None or any(a.port.namespace == namespace for a in self.attached.values()):

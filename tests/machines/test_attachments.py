@@ -6,14 +6,16 @@ Two machines have a network card for each kind, each kind in a VLAN of its own; 
 from __future__ import annotations
 
 import os
+import shlex
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pyroute2 import IPRoute
 
 from tests.machines import traffic
-from tests.machines.machine import Machine, device
+from tests.machines.machine import Machine, device, hardware
 from tests.running import VSWITCH, Running, unique, until
 from vswitch.lab import rootless
 from vswitch.lab.guest import Guest
@@ -21,7 +23,6 @@ from vswitch.ports import tun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = [
     pytest.mark.program("qemu-system-x86_64", "busybox", "apt-get", "dpkg-deb"),
@@ -70,7 +71,7 @@ class Lab:
         machine = self.machines[side].wait()
         for card, _ in enumerate(KINDS):
             machine.run(f"ip addr add 10.86.{card}.{NUMBERS[side]}/24 dev eth{card}; ip link set eth{card} up")
-        until(lambda: set(self.states(side).values()) == {"up"}, f"all ports of machine {side}")
+        until(lambda: set(self.states(side).values()) == {"up"}, f"all ports of machine {side}: {self.states(side)}")
 
     def states(self, side: str) -> dict[str, str]:
         """Of the ports of a machine, by kind."""
@@ -108,30 +109,27 @@ class Lab:
 
     def _card(self, kind: str, side: str) -> list[str]:
         """QEMU's arguments for the card of a kind."""
-        port = self.switch.client.call("GET", "config")["ports"][f"{side}-{kind}"]
-        place = port.get("qemu")
         if kind == "tap" and side not in self.taps:
-            self.taps[side], _ = tun.attach(port["interface"])
+            self.taps[side], device_name = tun.attach(f"{self.tag}{side}")
             with IPRoute() as route:
-                route.link("set", index=socket.if_nametoindex(port["interface"]), state="up", mtu=9000)
+                route.link("set", index=socket.if_nametoindex(device_name), state="up", mtu=9000)
         elif kind == "handed":
             self.handed[side], near = socket.socketpair()
             with near:
                 self.switch.client.call("PUT", f"ports/{side}-handed/fd", fd=near.fileno())
-        netdev = {
-            "stream": f"stream,server=off,addr.type=unix,addr.path={place}",
-            "called": f"stream,server=on,addr.type=unix,addr.path={place}",
-            "inet": f"socket,connect={place}",
-            "dgram": f"dgram,local.type=unix,local.path={place}.guest,remote.type=unix,remote.path={place}",
-            "vde": f"vde,sock={self.folder}/vde,port={NUMBERS[side]}",
-            "tap": f"tap,fd={self.taps.get(side)}",
-            "handed": f"stream,addr.type=fd,addr.str={self.handed[side].fileno() if side in self.handed else None}",
-            "exec": "stream,addr.type=fd,addr.str={fd}",
-        }[kind]
+        handed = self.handed[side].fileno() if side in self.handed else ""
+        given = {
+            "tap": f"tap,id=tap,fd={self.taps.get(side)}",
+            "handed": f"stream,id=handed,addr.type=fd,addr.str={handed}",
+            "exec": "stream,id=exec,addr.type=fd,addr.str={fd}",
+        }
         mac = f"52:54:00:00:{KINDS.index(kind):02x}:{NUMBERS[side]:02x}"
-        kind_of, _, rest = netdev.partition(",")
-        card = device(kind, mac, offload=side == "a", mtu=9000)
-        return ["-netdev", f"{kind_of},id={kind},{rest}", "-device", card]
+        if kind in given:
+            return ["-netdev", given[kind], "-device", device(kind, mac, offload=side == "a", mtu=9000)]
+        result = self.switch.vswitch("qemu-args", f"{side}-{kind}", "--mac", mac)
+        words = shlex.split(result.stdout)
+        assert words[3].endswith(f"mac={mac},host_mtu=9000")
+        return [*words[:3], words[3] + hardware(offload=side == "a")]
 
 
 def _free_port() -> int:
@@ -210,3 +208,25 @@ def test_a_machine_that_is_killed_comes_back_by_every_kind(lab: Lab) -> None:
     for kind in KINDS:
         traffic.ping(lab.machines["a"], f"10.86.{KINDS.index(kind)}.2")
         traffic.ping(lab.machines["b"], f"10.86.{KINDS.index(kind)}.254")
+
+
+def test_scripts_of_qemu_s_make_the_port_and_remove_it(lab: Lab, tmp_path: Path) -> None:
+    tap, scripts = unique("s"), Path(__file__).parents[2] / "configs/qemu"
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    words = shlex.join([*VSWITCH, "--control", str(lab.switch.control)])
+    (programs / "vswitch").write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+    (programs / "vswitch").chmod(0o755)
+    environment = {"PATH": f"{programs}:{os.environ['PATH']}", "VSWITCH_OPTIONS": "--access 100"}
+    netdev = f"tap,id=n,ifname={tap},script={scripts}/qemu-ifup,downscript={scripts}/qemu-ifdown"
+    wrapper = ["env", *(f"{key}={value}" for key, value in environment.items())]
+    cards = ["-netdev", netdev, "-device", device("n", "52:54:00:00:99:01")]
+    with Machine(tmp_path, "scripts", *cards, wrapper=wrapper) as machine:
+        machine.run("ip addr add 10.86.0.77/24 dev eth0; ip link set eth0 up")
+        traffic.ping(machine, "10.86.0.254")
+        row = lab.switch.ports()[tap]
+        assert (row["attachment"], row["vlan"]) == ("interface", {"access": 100})
+        assert machine.process is not None
+        machine.process.terminate()  # killed, it would run no script
+        machine.process.wait()
+    assert tap not in lab.switch.ports()

@@ -6,6 +6,7 @@ A table of routes is the source of the server and of the OpenAPI document alike.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from vswitch.control.openapi import document
 from vswitch.control.server import handed
 from vswitch.control.service import ConflictError, NotFoundError, Service
 from vswitch.ports import PortError
+from vswitch.units import parse_station, shown
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -86,6 +88,14 @@ async def _delete_port(service: Service, request: web.Request) -> None:
     await service.delete_port(request.match_info["port"])
 
 
+async def _guest(service: Service, request: web.Request) -> models.GuestModel:
+    model = request.query.get("model", "virtio")
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", model):
+        raise ValueError(f"{shown(model)} is no model of a network card; take virtio, e1000 or rtl8139")
+    mac = request.query.get("mac")
+    return service.guest(request.match_info["port"], mac=mac and parse_station(mac), model=model)
+
+
 async def _fdb(service: Service, request: web.Request) -> list[models.FdbRowModel]:
     vlan = request.query.get("vlan")
     return service.fdb(
@@ -143,6 +153,8 @@ ROUTES = (
           body="Port"),
     Route("PUT", "/v1/ports/{port}/fd", "Hand a port the descriptor that came beside the call", models.PortRow,
           _hand_over),
+    Route("GET", "/v1/ports/{port}/guest", "What makes a virtual machine its guest", models.GuestModel, _guest,
+          query=("mac", "model")),
     Route("DELETE", "/v1/ports/{port}", "Remove a port", None, _delete_port, status=204),
     Route("GET", "/v1/fdb", "Stations known", list[models.FdbRowModel], _fdb, query=("port", "vlan", "mac")),
     Route("POST", "/v1/fdb", "Add a static entry", models.FdbRowModel, _add_static, body="StaticEntry", status=201),

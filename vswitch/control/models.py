@@ -180,6 +180,20 @@ class ExplanationModel(Model):
         )
 
 
+class GuestModel(Model):
+    """What a virtual machine is to be told to be the guest of a port.
+
+    libvirt_parent: the element of a machine's XML that libvirt_xml belongs in.  netns: where QEMU has to run.
+    """
+
+    port: str
+    mac: str
+    netns: str | None
+    qemu_args: list[str]
+    libvirt_xml: str
+    libvirt_parent: Literal["devices", "domain"]
+
+
 class AdoptRequest(Model):
     """A bridge of the kernel to take over, in a namespace (that of the switch by default)."""
 

@@ -14,10 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 from vswitch import __version__
 from vswitch.control import config as configuration
+from vswitch.control import guests
 from vswitch.control.adopter import Adopter
 from vswitch.control.difference import compare
 from vswitch.control.metrics import Exporter
-from vswitch.control.models import DifferenceModel, ExplanationModel, FdbRowModel, PortRow, SwitchInfo, VlanRow
+from vswitch.control.models import (
+    DifferenceModel,
+    ExplanationModel,
+    FdbRowModel,
+    GuestModel,
+    PortRow,
+    SwitchInfo,
+    VlanRow,
+)
 from vswitch.control.models import Snapshot as MetricsSnapshot
 from vswitch.control.schema import StaticEntry
 from vswitch.core.explain import explain
@@ -205,6 +214,20 @@ class Service:
             vlan=_vlan(bridge.settings.vlan),
             **PortRow.counters(bridge.counters),
         )
+
+    def guest(self, name: str, *, mac: str | None, model: str) -> GuestModel:
+        """What makes a virtual machine the guest of a port. Raises ConflictError where none can be."""
+        self._port(name)
+        attachment = self.engine.attached[name].port
+        cable = attachment.cable()
+        if cable is None:
+            raise ConflictError(
+                f"port {name} ({attachment.kind} {attachment.device or ''}) has no end for a virtual machine: take a "
+                f"port with qemu: or vde:, or interface: with a TAP, or start QEMU with `vswitch exec`"
+            )
+        mac = mac or guests.guest_mac(self.config.name, name)
+        position, mtu = list(self.switch.ports).index(name), attachment.capabilities.mtu
+        return guests.describe(name, cable, mac=mac, model=model, mtu=mtu, position=position)
 
     def fdb(self, *, port: str | None = None, vlan: int | None = None, mac: str | None = None) -> list[FdbRowModel]:
         """Stations known, those of a port, a VLAN or an address if asked."""

@@ -59,6 +59,25 @@ class Capabilities:
     mtu: int = DEFAULT_MTU
 
 
+@dataclass(frozen=True, slots=True)
+class Cable:
+    """What a virtual machine is told of its end.
+
+    netdev: QEMU's `-netdev` argument, without an id.  libvirt: the type of its `<interface>` and the elements in it
+    with their attributes, in libvirt's words; None where libvirt has none and QEMU's have to do.
+    netns: the namespace that QEMU has to run in.
+    """
+
+    netdev: str
+    libvirt: tuple[str, dict[str, dict[str, str]]] | None = None
+    netns: str | None = None
+
+
+def qemu_word(value: object) -> str:
+    """A value as it stands in an argument of QEMU, whose commas part."""
+    return str(value).replace(",", ",,")
+
+
 class Options(BaseModel):
     """The part of a port's configuration that belongs to its attachment; the key that names its kind comes first."""
 
@@ -66,10 +85,6 @@ class Options(BaseModel):
 
     def device(self) -> object:
         """What no other port may be attached to, too; None where that cannot be told."""
-        return None
-
-    def qemu_netdev(self) -> str | None:
-        """QEMU's `-netdev` argument, without its id, for a guest of this port; None where none fits."""
         return None
 
 
@@ -100,6 +115,8 @@ class Port(ABC):
         self.capabilities = Capabilities()
         self.device: str | None = None
         """The network interface, where there is one."""
+        self.index = 0
+        """The interface's, in its namespace."""
         self.namespace: Namespace | None = None
         """Where the interface lives; the engine watches its links."""
 
@@ -145,6 +162,10 @@ class Port(ABC):
         It is then asked again with the first of those that are left, so it may have sent a part of that one.
         Raises OSError where the first of them was refused.
         """
+
+    def cable(self) -> Cable | None:
+        """How a virtual machine has the other end of this port; None where none can."""
+        return None
 
     def change(self, options: Options) -> bool:  # noqa: ARG002
         """Take on new options in place; False where the attachment has to be made anew.

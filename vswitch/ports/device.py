@@ -19,7 +19,6 @@ class DevicePort(Port):
         """Not open yet."""
         super().__init__(options, host)
         self._fd = -1
-        self._index = 0
 
     def fileno(self) -> int:
         """The descriptor that frames are read from and written to."""
@@ -27,7 +26,7 @@ class DevicePort(Port):
 
     def owns(self, link: Link) -> bool:
         """By index."""
-        return link.index == self._index
+        return link.index == self.index
 
     def link_changed(self, link: Link) -> None:
         """Whoever has the interface may set it up and down, rename it and change its MTU."""

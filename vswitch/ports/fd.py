@@ -157,7 +157,7 @@ class FdPort(DevicePort):
                 namespace.close()
                 return
             self.namespace = namespace
-            self._index = message["index"]
+            self.index = message["index"]
             self.link_changed(Link.of(message))
             # TUNGETIFF cannot tell: its IFF_NOFILTER is the bit of IFF_NO_PI (linux/if_tun.h).
             info = message.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA")

@@ -19,7 +19,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from vswitch.core import offload
 from vswitch.core.offload import HEADER, Capability
 from vswitch.ports import netns
-from vswitch.ports.base import BURST_OCTETS, Capabilities, Options, PortError, PortState
+from vswitch.ports.base import BURST_OCTETS, Cable, Capabilities, Options, PortError, PortState, qemu_word
 from vswitch.ports.device import DevicePort
 from vswitch.ports.links import Link
 from vswitch.ports.silence import Silence
@@ -55,10 +55,6 @@ class InterfaceOptions(Options):
         """The same name in the same namespace is the same device."""
         return ("interface", self.netns, self.interface)
 
-    def qemu_netdev(self) -> str:
-        """For an interface that is a TAP."""
-        return f"tap,ifname={self.interface.replace(',', ',,')},script=no,downscript=no"
-
 
 class InterfacePort(DevicePort):
     """Hears and speaks for whoever is on the other side of the interface."""
@@ -75,6 +71,7 @@ class InterfacePort(DevicePort):
         self.device = self.options.interface
         self._socket: socket.socket | None = None
         self._silence: Silence | None = None
+        self._kind: str | None = None
 
     def open(self) -> None:
         """Take hold of the interface in its namespace."""
@@ -115,6 +112,20 @@ class InterfacePort(DevicePort):
         except BaseException:
             self.lose()
             raise
+
+    def cable(self) -> Cable | None:
+        """For a TAP, whose other end QEMU holds; one that is not there yet is made by QEMU."""
+        if self._kind not in (None, "tun"):
+            return None
+        name, netns = self.options.interface, self.options.netns
+        target = {"target": {"dev": name, "managed": "no"}}
+        netdev = f"tap,ifname={qemu_word(name)},script=no,downscript=no"
+        return Cable(netdev, ("ethernet", target) if netns is None else None, netns)
+
+    def link_changed(self, link: Link) -> None:
+        """What kind of interface it is, too; the hardware's has none."""
+        super().link_changed(link)
+        self._kind = link.kind or "hardware"
 
     def receive_burst(self, buffers: Sequence[memoryview]) -> list[memoryview]:
         """One recvmsg(2) a frame, so far into the buffer that the tag, which the kernel took off, has room again."""
@@ -162,7 +173,7 @@ class InterfacePort(DevicePort):
         name = self.options.interface
         with netns.inside(self.namespace):
             try:
-                self._index = socket.if_nametoindex(name)
+                self.index = socket.if_nametoindex(name)
             except OSError:
                 if missing_is_fine:
                     return
@@ -173,7 +184,7 @@ class InterfacePort(DevicePort):
             self.capabilities = Capabilities(_offload() if self.options.offload else Capability.NONE)
             with IPRoute() as ipr:
                 try:
-                    link = Link.of(ipr.get_links(self._index)[0])
+                    link = Link.of(ipr.get_links(self.index)[0])
                 except NetlinkError as error:
                     raise PortError(f"the interface {name} is gone again") from error
             try:
@@ -193,7 +204,7 @@ class InterfacePort(DevicePort):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
             with suppress(PermissionError):  # in a user namespace the usual limit holds
                 sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _QUEUE)
-            promiscuous = struct.pack("=iHH8x", self._index, _MR_PROMISC, 0)
+            promiscuous = struct.pack("=iHH8x", self.index, _MR_PROMISC, 0)
             sock.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, promiscuous)
             sock.bind((self.options.interface, _ETH_P_ALL))
         except OSError:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _IFF_UP = 1
 _READ = 1 << 16
-_GET_ALL = struct.pack("=IHHII16x", 32, 18, 0x301, 1, 0)  # RTM_GETLINK with NLM_F_REQUEST | NLM_F_DUMP: rtnetlink(7)
+_REQUEST = struct.Struct("=IHHII4xi8x")  # nlmsghdr, ifinfomsg: rtnetlink(7)
+_GETLINK, _NLM_F_REQUEST, _NLM_F_DUMP = 18, 1, 0x300
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +73,13 @@ class LinkMonitor:
         """Listen no longer."""
         self._socket.close()
 
-    def ask(self) -> None:
-        """Be told how every link is now."""
-        self._socket.send(_GET_ALL)
+    def ask(self, index: int = 0) -> None:
+        """Be told how this link is now, or every one."""
+        flags = _NLM_F_REQUEST | (0 if index else _NLM_F_DUMP)
+        self._socket.send(_REQUEST.pack(_REQUEST.size, _GETLINK, flags, 1, 0, index))
 
     def read(self) -> tuple[list[Link], bool]:
-        """What happened since, in order, and whether something was missed (then the links are to be asked anew)."""
+        """What happened since, in order, and whether something was missed (then the links are to be looked for)."""
         links: list[Link] = []
         missed = False
         while True:
@@ -90,7 +92,9 @@ class LinkMonitor:
                     raise
                 missed = True
                 continue
-            links += self._links(self._marshal.parse(octets))
+            messages = list(self._marshal.parse(octets))
+            missed |= any(message["header"]["error"] for message in messages)  # a link that was asked for is gone
+            links += self._links(messages)
 
     def _links(self, messages: Iterable[Any]) -> Iterator[Link]:
         for message in messages:

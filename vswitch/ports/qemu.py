@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, model_validator
 
 from vswitch.core.port import DEFAULT_MTU
-from vswitch.ports.base import Capabilities, Options, Port, PortError, PortState
+from vswitch.ports.base import Cable, Capabilities, Options, Port, PortError, PortState, qemu_word
 from vswitch.ports.meeting import Meeting, call
 from vswitch.ports.wires import DatagramWire, StreamWire, Wire
 from vswitch.units import ListenAddress, Mtu, Place, SocketPath
@@ -48,16 +48,6 @@ class QemuOptions(Options):
     def far_socket(self) -> str:
         """Where QEMU has its own socket, for datagrams."""
         return self.remote or f"{self.qemu}.guest"
-
-    def qemu_netdev(self) -> str:
-        """As QEMU 7.2 and later take it."""
-        place = str(self.qemu).replace(",", ",,")
-        if isinstance(self.qemu, ListenAddress):
-            return f"socket,{'connect' if self.server else 'listen'}={place}"
-        if self.netdev == "dgram":
-            far = self.far_socket.replace(",", ",,")
-            return f"dgram,local.type=unix,local.path={far},remote.type=unix,remote.path={place}"
-        return f"stream,server={'off' if self.server else 'on'},addr.type=unix,addr.path={place}"
 
 
 class QemuPort(Port):
@@ -114,6 +104,19 @@ class QemuPort(Port):
             self._wire = StreamWire(caller)
         if self._wire is not None:
             self.state = PortState.UP
+
+    def cable(self) -> Cable:
+        """As QEMU 7.2 and later take it; libvirt has words of its own for TCP alone."""
+        options = self.options
+        place, calls = qemu_word(options.qemu), options.server
+        if isinstance(options.qemu, ListenAddress):
+            source = {"address": options.qemu.host, "port": str(options.qemu.port)}
+            role = ("connect", "client") if calls else ("listen", "server")
+            return Cable(f"socket,{role[0]}={place}", (role[1], {"source": source}))
+        if options.netdev == "dgram":
+            far = qemu_word(options.far_socket)
+            return Cable(f"dgram,local.type=unix,local.path={far},remote.type=unix,remote.path={place}")
+        return Cable(f"stream,server={'off' if calls else 'on'},addr.type=unix,addr.path={place}")
 
     def receive_burst(self, buffers: Sequence[memoryview]) -> list[memoryview]:
         """As the wire has them."""

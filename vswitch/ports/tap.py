@@ -85,7 +85,7 @@ class TapPort(DevicePort):
             return
         if self._before is not None and self.state is not PortState.NOT_PRESENT:
             with suppress(PortError, NetlinkError, OSError), netns.inside(self.namespace), IPRoute() as ipr:
-                self._before.restore(ipr, self._index, self.options, self._fd)
+                self._before.restore(ipr, self.index, self.options, self._fd)
         self.lose()
         if self.options.netns:
             self.host.release(self.options.netns)
@@ -152,8 +152,8 @@ class TapPort(DevicePort):
         except OSError:
             return False
         with netns.inside(namespace), IPRoute() as ipr:
-            self._index = socket.if_nametoindex(name)
-            self.link_changed(Link.of(ipr.get_links(self._index)[0]))
+            self.index = socket.if_nametoindex(name)
+            self.link_changed(Link.of(ipr.get_links(self.index)[0]))
         if self.namespace is not None and (self._moved or not self.options.netns):
             self.namespace.close()
         self.namespace, self._moved = namespace, True
@@ -180,11 +180,11 @@ class TapPort(DevicePort):
         self._fd, self.device = tun.attach(self.device if existing and self.device else self.options.tap)
         tun.set_header_size(self._fd, HEADER)
         offload = tun.set_offload(self._fd, Capability.ALL if self.options.offload else Capability.NONE)
-        self._index = socket.if_nametoindex(self.device)
+        self.index = socket.if_nametoindex(self.device)
         self.capabilities = Capabilities(offload, self.options.mtu)
         if existing:
             with IPRoute() as ipr:
-                self._before = _Settings(ipr, self._index)
+                self._before = _Settings(ipr, self.index)
         self._configure(None)
 
     def _configure(self, old: TapOptions | None) -> None:
@@ -197,12 +197,12 @@ class TapPort(DevicePort):
                     attributes["address"] = options.mac
                 if options.bridge or (old and old.bridge):
                     attributes["master"] = _bridge(options.bridge)
-                ipr.link("set", index=self._index, **attributes)
+                ipr.link("set", index=self.index, **attributes)
                 for address in _missing(options.address, old.address if old else ()):
                     flags = _IFA_F_NODAD if address.version == 6 else 0
-                    ipr.addr("replace", index=self._index, **_address(address), flags=flags)
+                    ipr.addr("replace", index=self.index, **_address(address), flags=flags)
                 for address in _missing(old.address if old else (), options.address):
-                    ipr.addr("del", index=self._index, **_address(address))
+                    ipr.addr("del", index=self.index, **_address(address))
         except NetlinkError as error:
             raise PortError(f"cannot set the interface {self.device} up: {error.args[1]}") from error
         with suppress(OSError):  # a kernel without settings for a TAP's speed reports its own

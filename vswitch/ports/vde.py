@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from vswitch.core.port import DEFAULT_MTU
-from vswitch.ports.base import Capabilities, Options, Port, PortState
+from vswitch.ports.base import Cable, Capabilities, Options, Port, PortState, qemu_word
 from vswitch.ports.meeting import Meeting
 from vswitch.ports.vdedirectory import Caller, VdeDirectory, address
 from vswitch.ports.wires import DatagramWire
@@ -41,11 +41,6 @@ class VdeOptions(Options):
     def device(self) -> object:
         """One number, one port; many ports, one directory."""
         return None if self.number is None else ("vde", self.vde, self.number)
-
-    def qemu_netdev(self) -> str:
-        """As QEMU takes it, where it was built with VDE."""
-        number = "" if self.number is None else f",port={self.number}"
-        return f"vde,sock={self.vde.replace(',', ',,')}{number}"
 
 
 class VdePort(Port):
@@ -112,6 +107,11 @@ class VdePort(Port):
         if self._caller is not None:
             self._ring(False)
             self._welcome(self._caller)
+
+    def cable(self) -> Cable:
+        """As QEMU takes it, where it was built with VDE; the port's number where the configuration has one."""
+        number = "" if self.options.number is None else f",port={self.options.number}"
+        return Cable(f"vde,sock={qemu_word(self.options.vde)}{number}")
 
     def receive_burst(self, buffers: Sequence[memoryview]) -> list[memoryview]:
         """Frames first; only where there are none, it is something else that the descriptor told of."""
