@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Figures = dict[str, float]
 
-EVERYBODY = ("native", "python", "asyncio", "no-poll", "c", "c-bare", "vde", "ovs", "ovs-tso", "bridge")
+EVERYBODY = ("native", "python", "asyncio", "no-poll", "veth", "c", "c-bare", "vde", "ovs", "ovs-tso", "bridge")
 OURS = ("native", "python")
 MESHES = (2, 4, 8, 16, 32, 64)
 TABLES = (10, 1000, 100_000, 1_000_000)

@@ -45,11 +45,15 @@ class Vswitch(Contender):
     environment: ClassVar[dict[str, str]] = {}
     settings: ClassVar[dict[str, Any]] = {}
 
-    def start(self, lab: Lab, **top: Any) -> list[int]:
+    def ports(self, lab: Lab) -> dict[str, dict[str, Any]]:
         """TAPs in the guests' namespaces."""
-        file, socket = lab.folder / "perf.yml", lab.folder / "perf.sock"
         guests = range(lab.count)
-        ports = {f"p{n}": {"tap": f"p{n}", "netns": lab.space(n), "address": f"{lab.address(n)}/24"} for n in guests}
+        return {f"p{n}": {"tap": f"p{n}", "netns": lab.space(n), "address": f"{lab.address(n)}/24"} for n in guests}
+
+    def start(self, lab: Lab, **top: Any) -> list[int]:
+        """Run it, until it says that it does."""
+        file, socket = lab.folder / "perf.yml", lab.folder / "perf.sock"
+        ports = self.ports(lab)
         config = {"name": "perf", "control": str(socket), **self.settings, **top, "ports": ports}
         file.write_text(yaml.safe_dump(config))
         process = lab.spawn(
@@ -95,6 +99,18 @@ class Sleepy(Native):
 
     name, label = "no-poll", "vswitch, `busy_poll: 0`"
     settings: ClassVar = {"busy_poll": 0}
+
+
+class Veth(Native):
+    """With the C twin, and packet sockets on veth pairs in place of TAPs."""
+
+    name, label = "veth", "vswitch, `interface`, veth"
+
+    def ports(self, lab: Lab) -> dict[str, dict[str, Any]]:
+        """The near ends of the guests' cables."""
+        make_veths(lab)
+        lab.set_up()
+        return {f"p{n}": {"interface": f"v{n}", "netns": lab.middle} for n in range(lab.count)}
 
 
 class Reference(Contender):
@@ -246,7 +262,7 @@ class KernelBridge(Contender):
 
 
 EVERY: tuple[type[Contender], ...] = (
-    *(Native, Python, PlainAsyncio, Sleepy),
+    *(Native, Python, PlainAsyncio, Sleepy, Veth),
     *(Reference, BareReference, Vde, OpenVswitch, OpenVswitchTso, KernelBridge),
 )
 CONTENDERS: dict[str, Contender] = {contender.name: contender() for contender in EVERY}

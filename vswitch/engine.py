@@ -209,7 +209,7 @@ class Engine:
         cache, fd, left = self._cache, attached.port.fileno(), most
         while left > 0:
             cache.keep_up()
-            read, flows, length, flow, done = attached.table.burst(fd, left, BURST_OCTETS)
+            read, flows, length, flow, done = attached.table.burst(fd, left, BURST_OCTETS, attached.port.packet)
             cache.heard(flows, attached.bridge, now)
             left -= read
             if length < 0:

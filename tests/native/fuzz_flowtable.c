@@ -101,7 +101,7 @@ static void burst(Script *script)
     CHECK(table.buffer != NULL);
     memset(table.buffer, 0xFF, table.room);
     Turn turn;
-    run_burst(&table, entrance.near, most, octets, &turn);
+    run_burst(&table, entrance.near, most, octets, false, &turn);
     compare_turn(&turn, sent, frames, most, octets);
     while (recv(entrance.near, table.buffer, 1, 0) >= 0)
         ;
@@ -117,9 +117,30 @@ static void read_nothing(void)
     uint8_t buffer[PADDED];
     table.buffer = buffer;
     table.room = sizeof buffer;
-    run_burst(&table, 1 << 30, 5, 1000, &turn);
+    run_burst(&table, 1 << 30, 5, 1000, false, &turn);
     CHECK(turn.read == 0 && turn.met == 0 && turn.length == -1 && turn.error == EBADF);
     seen.refused++;
+}
+
+/* A packet socket's frame gets its tag back, in a buffer that has room for no octet more. */
+static void tag_back(Script *script)
+{
+    const Frame *frame = pick_frame(script);
+    uint16_t tpid = number(script, 2) ? 0x8100 : 0x88A8, tci = (uint16_t)(number(script, 256) << 8 | octet(script));
+    const uint8_t tag[TAG] = {(uint8_t)(tpid >> 8), (uint8_t)tpid, (uint8_t)(tci >> 8), (uint8_t)tci};
+    size_t got = frame->length;
+    if (got < TYPE)
+        return;
+    uint8_t header[HEADER], *raw = malloc(got + TAG);
+    CHECK(raw != NULL);
+    memcpy(raw, frame->octets, got);
+    put_back(raw, got, tpid, tci);
+    shift_header(frame->octets, TAG, header);
+    CHECK(memcmp(raw, header, HEADER) == 0);
+    CHECK(memcmp(raw + HEADER, frame->octets + HEADER, TYPE - HEADER) == 0);
+    CHECK(memcmp(raw + TYPE, tag, TAG) == 0);
+    CHECK(memcmp(raw + TYPE + TAG, frame->octets + TYPE, got - TYPE) == 0);
+    free(raw);
 }
 
 /* Many flows alike, whose keys differ in one octet: all of them come, or go. */
@@ -144,6 +165,8 @@ static void act(Script *script, uint32_t what)
         read_nothing();
     else if (what < 2)
         crowd(script);
+    else if (what < 4)
+        tag_back(script);
     else if (what < 16)
         add(script, pick_frame(script)->octets);
     else if (what < 24)

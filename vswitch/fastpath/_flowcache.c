@@ -342,14 +342,14 @@ static PyObject *make_turn(Turn *turn)
 
 static PyObject *FlowTable_burst(FlowTable *self, PyObject *args)
 {
-    int fd, frames;
+    int fd, frames, packet = 0;
     long long octets;
     Turn turn;
-    if (!PyArg_ParseTuple(args, "iiL", &fd, &frames, &octets) || !check_idle(self))
+    if (!PyArg_ParseTuple(args, "iiL|p", &fd, &frames, &octets, &packet) || !check_idle(self))
         return NULL;
     self->busy = true;
     Py_BEGIN_ALLOW_THREADS
-    run_burst(&self->table, fd, frames < 0 ? 0 : (uint32_t)frames, octets, &turn);
+    run_burst(&self->table, fd, frames < 0 ? 0 : (uint32_t)frames, octets, packet, &turn);
     Py_END_ALLOW_THREADS
     self->busy = false;
     bool failed = turn.error && turn.error != EAGAIN && turn.error != EINTR; /* a signal is handled on return */

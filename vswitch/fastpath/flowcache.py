@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import os
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import FileIO
+from socket import AF_PACKET, SOCK_RAW, socket
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
@@ -21,9 +23,10 @@ from vswitch.core.frame import C_TAG, MINIMUM, S_TAG, TagEdit
 from vswitch.core.offload import HEADER, PLAIN, Buffer
 from vswitch.core.stats import DROPPED, RECEIVE, TRANSMIT
 from vswitch.core.verdict import Egress
+from vswitch.ports.packet import receive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from vswitch.core.fdb import Key
     from vswitch.core.frame import Frame
@@ -99,6 +102,10 @@ the length of the frame in the buffer that is handed back, or -1; its flow, if t
 exits it left by."""
 
 
+Reader = Callable[[bytearray], int | None]
+"""Reads a frame into the table's buffer: its length, None where none waits. Raises OSError."""
+
+
 class FlowTable:
     """The flows that enter by one port."""
 
@@ -127,13 +134,22 @@ class FlowTable:
         """Know none."""
         self._flows.clear()
 
-    def burst(self, fd: int, frames: int, octets: int) -> Turn:
+    def burst(self, fd: int, frames: int, octets: int, packet: bool = False) -> Turn:
         """Forward what waits at a descriptor: at most so many frames, and no more once it were so many octets.
 
         Frames of one flow and one length that follow each other are a run: what is the same for all of it is done once.
-        Raises OSError where nothing can be read, other than that nothing waits.
+        packet: it is a packet socket's. Raises OSError where nothing can be read, other than that nothing waits.
         """
-        take, view = self._reader(fd), self._view
+        if not packet:
+            return self._burst(self._reader(fd), frames, octets)
+        sock = socket(AF_PACKET, SOCK_RAW, 0, fd)
+        try:
+            return self._burst(lambda _: receive(sock, self._view), frames, octets)
+        finally:
+            sock.detach()
+
+    def _burst(self, take: Reader, frames: int, octets: int) -> Turn:
+        view = self._view
         met: dict[Key, Flow] = {}
         read, got = 0, _UNREAD
         while read < frames and octets > 0:
@@ -162,7 +178,7 @@ class FlowTable:
             got = _UNREAD
         return read, list(met.values()), -1, None, 0
 
-    def _run(self, flow: Flow, got: int, take: Callable[[bytearray], int | None], most: int) -> tuple[int, int]:
+    def _run(self, flow: Flow, got: int, take: Reader, most: int) -> tuple[int, int]:
         """Send the frame in the buffer, and those of the same flow and length that follow, `most` of them at most.
 
         How many left, and the length of the frame that was read after them, or what became of it.
@@ -189,17 +205,19 @@ class FlowTable:
         self._count_run(flow, got, sent)
         return sent, _NOTHING if after is None else after
 
-    def _reader(self, fd: int) -> Callable[[bytearray], int | None]:
+    def _reader(self, fd: int) -> Reader:
         """What reads a frame: None where none waits. It is cheaper than readv(), and raises nothing for that."""
         if self._file is None or self._file.fileno() != fd:
             os.fstat(fd)
             self._file = FileIO(fd, "r+", closefd=False)
         return self._file.readinto
 
-    def _take(self, take: Callable[[bytearray], int | None], *, first: bool) -> int:
+    def _take(self, take: Reader, *, first: bool) -> int:
         """The length of the next frame. Raises OSError where it is to be the first."""
         try:
             got = take(self._buffer)
+        except BlockingIOError:
+            return _NOTHING
         except OSError:
             if first:
                 raise

@@ -7,6 +7,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "packet.h"
 #include "wire.h"
 
 enum { MOST_FRAMES = 256 }; /* in one burst */
@@ -283,7 +284,8 @@ static inline void meet(Turn *turn, Entry *entry)
     turn->flows[turn->met++] = entry;
 }
 
-static inline void run_burst(const Table *table, int fd, uint32_t frames, int64_t octets, Turn *turn)
+/* packet: the descriptor is a packet socket. */
+static inline void run_burst(const Table *table, int fd, uint32_t frames, int64_t octets, bool packet, Turn *turn)
 {
     if (frames > MOST_FRAMES)
         frames = MOST_FRAMES;
@@ -294,7 +296,7 @@ static inline void run_burst(const Table *table, int fd, uint32_t frames, int64_
     turn->error = 0;
     while (turn->read < frames && octets > 0) {
         Wire wire;
-        ssize_t got = read(fd, raw, table->room);
+        ssize_t got = packet ? receive_packet(fd, raw, table->room) : read(fd, raw, table->room);
         if (got < 0) {
             turn->error = errno;
             return;

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING
 
 from vswitch.fastpath.flowcache import FlowTable, meet
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
     from vswitch.core.fdb import Key
     from vswitch.core.offload import Buffer
-    from vswitch.fastpath.flowcache import Flow, Turn
+    from vswitch.fastpath.flowcache import Flow, Reader, Turn
     from vswitch.fastpath.twins import Table
 
 log = logging.getLogger(__name__)
@@ -47,17 +46,11 @@ class ShadowTable(FlowTable):
         super().clear()
         self._native.clear()
 
-    def burst(self, fd: int, frames: int, octets: int) -> Turn:
+    def _burst(self, take: Reader, frames: int, octets: int) -> Turn:
         """Frame by frame, so that each can be compared."""
         met: dict[Key, Flow] = {}
         read = 0
-        while read < frames and octets > 0:
-            try:
-                got = os.readv(fd, (self._view,))
-            except OSError as error:
-                if read or isinstance(error, BlockingIOError):
-                    break
-                raise
+        while read < frames and octets > 0 and (got := self._take(take, first=not read)) >= 0:
             read += 1
             octets -= got
             flow, done = self.carry(self._view[:got])

@@ -42,7 +42,7 @@ class Table(Protocol):
     def clear(self) -> None:
         """Know none."""
 
-    def burst(self, fd: int, frames: int, octets: int, /) -> Turn:
+    def burst(self, fd: int, frames: int, octets: int, packet: bool = ..., /) -> Turn:
         """Forward what waits at a descriptor."""
 
     def carry(self, raw: Buffer, /) -> tuple[Flow | None, int]:

@@ -101,6 +101,9 @@ class Port(ABC):
     writes_direct: bool = False
     """Whether each frame, its ten-octet header in front, is one read, or one write, of `fileno()`."""
 
+    packet: bool = False
+    """Whether that read is of a packet socket, which tells of a tag beside the frame."""
+
     far_end: ClassVar[str] = "device"
     """What a port without is down for want of."""
 

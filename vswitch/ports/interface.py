@@ -16,12 +16,12 @@ from pydantic import Field
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from vswitch.core import offload
-from vswitch.core.offload import HEADER, Capability
+from vswitch.core.offload import Capability
 from vswitch.ports import netns
 from vswitch.ports.base import BURST_OCTETS, Cable, Capabilities, Options, PortError, PortState, qemu_word
 from vswitch.ports.device import DevicePort
 from vswitch.ports.links import Link
+from vswitch.ports.packet import receive
 from vswitch.ports.silence import Silence
 from vswitch.units import InterfaceName, NamespaceName
 
@@ -34,11 +34,6 @@ if TYPE_CHECKING:
 _SOL_PACKET: Final = 263  # linux/socket.h; those below are of linux/if_packet.h
 _ADD_MEMBERSHIP, _AUXDATA, _VNET_HDR, _IGNORE_OUTGOING = 1, 8, 15, 23
 _MR_PROMISC, _ETH_P_ALL, _SO_RCVBUFFORCE = 1, 3, 33
-_TAGGED, _TPID_KNOWN = 0x10, 0x40  # TP_STATUS_VLAN_VALID, TP_STATUS_VLAN_TPID_VALID
-_AUX: Final = struct.Struct("=IIIHHHH")  # tpacket_auxdata: status, len, snaplen, mac, net, vlan_tci, vlan_tpid
-_ROOM: Final = socket.CMSG_SPACE(_AUX.size)
-_TAG: Final = 4
-_ADDRESSES: Final = HEADER + 12
 _QUEUE: Final = 4 << 20
 """Octets of memory for frames that wait to be read: some thousands of full size."""
 
@@ -61,7 +56,9 @@ class InterfacePort(DevicePort):
 
     kind = "interface"
     options_type = InterfaceOptions
+    reads_direct = True
     writes_direct = True
+    packet = True
 
     options: InterfaceOptions
 
@@ -128,22 +125,15 @@ class InterfacePort(DevicePort):
         self._kind = link.kind or "hardware"
 
     def receive_burst(self, buffers: Sequence[memoryview]) -> list[memoryview]:
-        """One recvmsg(2) a frame, so far into the buffer that the tag, which the kernel took off, has room again."""
+        """One recvmsg(2) a frame."""
         if self._socket is None:
             return []
         filled: list[memoryview] = []
-        receive, octets = self._socket.recvmsg_into, 0
+        octets = 0
         try:
             for buffer in buffers:
-                length, ancillary, _, _ = receive((buffer[_TAG:],), _ROOM)
-                begin = _TAG
-                for _, _, data in ancillary:
-                    status, _, _, _, _, tci, tpid = _AUX.unpack_from(data)
-                    if status & _TAGGED:
-                        _put_back(buffer, tpid if status & _TPID_KNOWN else 0x8100, tci)
-                        begin = 0
-                filled.append(buffer[begin : _TAG + length])
-                octets += length
+                filled.append(buffer[: receive(self._socket, buffer)])
+                octets += len(filled[-1])
                 if octets > BURST_OCTETS:
                     break
         except BlockingIOError:
@@ -211,14 +201,6 @@ class InterfacePort(DevicePort):
             sock.close()
             raise
         return sock
-
-
-def _put_back(buffer: memoryview, tpid: int, tci: int) -> None:
-    """Make the frame that begins a tag's length into `buffer` one that begins with it, its tag in its place."""
-    untagged = bytes(buffer[_TAG : _TAG + _ADDRESSES])
-    buffer[:HEADER] = offload.shift(untagged, _TAG)
-    buffer[HEADER:_ADDRESSES] = untagged[HEADER:]
-    struct.pack_into("!HH", buffer, _ADDRESSES, tpid, tci)
 
 
 def _offload() -> Capability:
