@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from vswitch import __version__
 from vswitch.cli.client import CallError, Client, find
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 PASS: Final = {**_SETTINGS, "ignore_unknown_options": True, "allow_extra_args": True}
@@ -189,49 +185,6 @@ def apply(
         return
     for line in answer["changes"] or ["nothing changes"]:
         typer.echo(line)
-
-
-@app.command()
-def show(
-    context: typer.Context,
-    what: Annotated[str, typer.Argument(metavar="ports|fdb|vlans", autocompletion=lambda: ["ports", "fdb", "vlans"])],
-    as_json: Json = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Refresh every second until Control-C.")] = False,
-) -> None:
-    """Show the ports with their counters, the stations known, or the VLANs.
-
-    Example: vswitch show ports --watch
-    """
-    if what not in ("ports", "fdb", "vlans"):
-        raise CallError(f"there is no {what!r} to show; show ports, fdb or vlans", 2)
-    switch = client(context)
-
-    def rows() -> Any:
-        return switch.call("GET", what)
-
-    if as_json:
-        typer.echo(json.dumps(rows()))
-        while watch:
-            time.sleep(1)
-            typer.echo(json.dumps(rows()))
-        return
-    from vswitch.cli import tables
-
-    if watch:
-        _refresh(lambda: tables.TABLES[what](rows()))
-    else:
-        tables.console().print(tables.TABLES[what](rows()))
-
-
-def _refresh(table: Callable[[], Any]) -> None:
-    from rich.live import Live
-
-    from vswitch.cli.tables import console
-
-    with Live(table(), console=console(), screen=sys.stdout.isatty(), auto_refresh=False) as live:
-        while True:
-            time.sleep(1)
-            live.update(table(), refresh=True)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 PIPE_WIDTH = 240  # nothing wraps where no terminal says how wide it is
 
@@ -77,9 +77,6 @@ def vlan(settings: dict[str, Any]) -> str:
 def dropped(reasons: dict[str, int]) -> str:
     """The reasons that were met: `vlan_filtered 3`."""
     return ", ".join(f"{reason} {count:,}" for reason, count in reasons.items() if count) or "-"
-
-
-TABLES: dict[str, Callable[[Sequence[dict[str, Any]]], Table]] = {"ports": ports, "fdb": fdb, "vlans": vlans}
 
 
 def _table(*headings: str) -> Table:

@@ -10,20 +10,14 @@ from pydantic import TypeAdapter
 from vswitch import __version__
 from vswitch.control import schema as configuration
 from vswitch.control.models import Problem
+from vswitch.control.route import PARAMETERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vswitch.control.api import Route
+    from vswitch.control.route import Route
 
 _TEMPLATE = "#/components/schemas/{model}"
-_PARAMETERS = {
-    "port": {"type": "string", "description": "the name of a port"},
-    "vlan": {"type": "integer", "minimum": 1, "maximum": 4094},
-    "mac": {"type": "string", "examples": ["52:54:00:a8:32:d7"]},
-    "model": {"type": "string", "description": "a network card", "examples": ["virtio", "e1000"]},
-    "dry_run": {"type": "boolean", "description": "say what would change, and change nothing"},
-}
 
 
 def document(routes: Sequence[Route]) -> dict[str, Any]:
@@ -42,14 +36,16 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
 
 def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
     parameters = [
-        {"name": name, "in": "path", "required": True, "schema": _PARAMETERS[name]}
+        {"name": name, "in": "path", "required": True, "schema": PARAMETERS[name]}
         for name in re.findall(r"{(\w+)}", route.path)
     ]
     parameters += [
-        {"name": name, "in": "query", "required": False, "schema": _PARAMETERS[name]} for name in route.query
+        {"name": name, "in": "query", "required": False, "schema": schema} for name, schema in route.query.items()
     ]
     answer: dict[str, Any] = {"description": "done"}
-    if route.answer is not None:
+    if isinstance(route.answer, str):
+        answer["content"] = {route.answer: {"schema": {"type": "string", "format": "binary"}}}
+    elif route.answer is not None:
         answer["content"] = _json(_schema(route.answer, schemas))
     refused = {"description": "refused, and why", "content": _json(_schema(Problem, schemas))}
     operation: dict[str, Any] = {

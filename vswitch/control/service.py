@@ -125,7 +125,7 @@ class Service:
     async def hand_over(self, name: str, descriptor: int) -> PortRow:
         """Give a port that goes by a descriptor's name that descriptor, in place of the one it had."""
         async with self._changing:
-            self._port(name)
+            self.bridge(name)
             named = getattr(self.config.ports[name].options, "fd", None)
             if not isinstance(named, str):
                 os.close(descriptor)
@@ -137,7 +137,7 @@ class Service:
     async def set_port(self, name: str, changes: dict[str, Any]) -> PortRow:
         """Change options of a port; None takes one away."""
         async with self.editing() as data:
-            self._port(name)
+            self.bridge(name)
             merged = {**data["ports"][name], **changes}
             data["ports"][name] = {key: value for key, value in merged.items() if value is not None}
         return self.port(name)
@@ -145,7 +145,7 @@ class Service:
     async def delete_port(self, name: str) -> None:
         """Remove a port, its static entries too."""
         async with self.editing() as data:
-            self._port(name)
+            self.bridge(name)
             del data["ports"][name]
             data["fdb"]["static"] = [entry for entry in data["fdb"]["static"] if entry["port"] != name]
         self._host.descriptors.drop(name)
@@ -169,11 +169,11 @@ class Service:
 
     def learn(self, port: str, vlan: int, mac: bytes, age: float) -> None:
         """Know a station that somebody else heard, so many seconds ago, as if it had been heard on the port."""
-        self.switch.fdb.learn(vlan, mac, self._port(port), self.engine.clock() - age)
+        self.switch.fdb.learn(vlan, mac, self.bridge(port), self.engine.clock() - age)
 
     def flush(self, *, port: str | None, vlan: int | None) -> int:
         """Forget what was learned on a port, in a VLAN, both, or everywhere; how many entries."""
-        return self.switch.fdb.flush(port=None if port is None else self._port(port), vid=vlan)
+        return self.switch.fdb.flush(port=None if port is None else self.bridge(port), vid=vlan)
 
     # Questions
 
@@ -201,7 +201,7 @@ class Service:
 
     def port(self, name: str) -> PortRow:
         """One port with its counters."""
-        bridge = self._port(name)
+        bridge = self.bridge(name)
         attachment = self.engine.attached[name].port
         return PortRow.model_construct(
             port=name,
@@ -215,9 +215,18 @@ class Service:
             **PortRow.counters(bridge.counters),
         )
 
+    def bridge(self, name: str) -> BridgePort:
+        """A port, to the rules. Raises NotFoundError."""
+        try:
+            return self.switch.ports[name]
+        except KeyError:
+            raise NotFoundError(
+                f"there is no port {name}; the ports are {', '.join(self.switch.ports) or 'none'}"
+            ) from None
+
     def guest(self, name: str, *, mac: str | None, model: str) -> GuestModel:
         """What makes a virtual machine the guest of a port. Raises ConflictError where none can be."""
-        self._port(name)
+        self.bridge(name)
         attachment = self.engine.attached[name].port
         cable = attachment.cable()
         if cable is None:
@@ -231,7 +240,7 @@ class Service:
 
     def fdb(self, *, port: str | None = None, vlan: int | None = None, mac: str | None = None) -> list[FdbRowModel]:
         """Stations known, those of a port, a VLAN or an address if asked."""
-        bridge = None if port is None else self._port(port)
+        bridge = None if port is None else self.bridge(port)
         address = None if mac is None else parse_mac(mac)
         return [
             FdbRowModel.of(row)
@@ -261,7 +270,7 @@ class Service:
             octets = bytes.fromhex(frame.replace(":", " ").replace("-", " "))
         except ValueError as error:
             raise ValueError(f"the frame is not hexadecimal: {error}") from None
-        bridge = self._port(port)
+        bridge = self.bridge(port)
         return ExplanationModel.of(port, explain(self.switch, PLAIN + octets, bridge, self.engine.clock()))
 
     def snapshot(self) -> MetricsSnapshot:
@@ -275,14 +284,6 @@ class Service:
         )
 
     # How a change is done
-
-    def _port(self, name: str) -> BridgePort:
-        try:
-            return self.switch.ports[name]
-        except KeyError:
-            raise NotFoundError(
-                f"there is no port {name}; the ports are {', '.join(self.switch.ports) or 'none'}"
-            ) from None
 
     @asynccontextmanager
     async def editing(self) -> AsyncIterator[dict[str, Any]]:
