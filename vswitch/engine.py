@@ -15,10 +15,11 @@ from itertools import chain, repeat
 from typing import TYPE_CHECKING, Final
 
 from vswitch.core.frame import Frame
-from vswitch.core.verdict import Reason
+from vswitch.core.verdict import Egress, Reason
 from vswitch.fastpath.cache import FlowCache
 from vswitch.fastpath.flowcache import ROOM
 from vswitch.fastpath.twins import choose
+from vswitch.observers import Observers
 from vswitch.outlet import LINK_DOWN, Attached
 from vswitch.polling import DEFAULT_WINDOW, BusyPoll
 from vswitch.ports.base import BURST_OCTETS, PeerError, PortError, PortState
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from vswitch.core.offload import Buffer
     from vswitch.core.port import BridgePort
     from vswitch.core.switch import Switch
-    from vswitch.core.verdict import Egress
     from vswitch.fastpath.flowcache import Flow
     from vswitch.fastpath.twins import FastPath
     from vswitch.ports.base import Options, Port
@@ -77,6 +77,7 @@ class Engine:
         """
         self.switch = switch
         self.clock = clock
+        self.observers = Observers(switch)
         self.attached: dict[str, Attached] = {}
         self._by_port: dict[BridgePort, Attached] = {}
         self._monitors: dict[Namespace, LinkMonitor] = {}
@@ -97,7 +98,7 @@ class Engine:
     async def attach(self, bridge: BridgePort, port: Port) -> None:
         """Open the attachment and let its frames in. Raises PortError, with nothing left behind."""
         await self._worker.run(port.open)
-        attached = Attached(bridge, port, *self._cache.add_port(bridge))
+        attached = Attached(bridge, port, *self._cache.add_port(bridge), self.observers)
         try:
             await self._monitor(port)
             bridge.up = False
@@ -119,6 +120,7 @@ class Engine:
         self._stop(attached)
         self.switch.remove_port(name)
         self._cache.remove_port(attached.bridge)
+        self.observers.forget_ports()
         namespace = attached.port.namespace
         await self._worker.run(attached.port.close)
         self._unmonitor(namespace)
@@ -237,16 +239,24 @@ class Engine:
         frame = Frame.parse(raw, bridge)
         if isinstance(frame, Reason):
             self.switch.refuse(raw, bridge, frame)
+            if self.observers:
+                self.observers.see(self.observers.mark(0), bridge, raw, frame)
             return set()
+        mark = None
         if flow is not None:
             egress = tuple(flow.egress(frame, done))
+            if self.observers:
+                mark = self.observers.mark(flow.station[0] if flow.station else 0)
         else:
             verdict = self.switch.receive(frame, now)
-            self._cache.offer(frame, verdict)
             egress = verdict.egress
+            if self.observers:
+                mark = self.observers.decided(frame, verdict)
+            if mark is None or self.observers.indifferent(frame, verdict):
+                self._cache.offer(frame, verdict)
         outlets = [self._by_port[each.port] for each in egress]
         for outlet, each in zip(outlets, egress, strict=True):
-            outlet.put(each)
+            outlet.put(each, mark)
         return set(outlets)
 
     def _come_back(self, attached: Attached) -> None:
@@ -273,8 +283,24 @@ class Engine:
         if outlet.hung_up:
             self._lose(outlet)
 
+    def inject(self, name: str, raw: Buffer, *, leaves: bool = False) -> None:
+        """Have a frame come in by a port as if its guest had sent it, or have it leave there as it is.
+
+        Raises KeyError where there is no such port, ValueError where the octets to leave are no frame.
+        """
+        attached, now = self.attached[name], self.clock()
+        if not leaves:
+            self._flush(self._decide(attached, raw, None, 0, now))
+            self._arm(now)
+            return
+        frame = Frame.parse(raw, attached.bridge)
+        if isinstance(frame, Reason):
+            raise ValueError(frame.meaning)
+        attached.put(Egress(attached.bridge, frame, None), self.observers.mark(0) if self.observers else None)
+        self._flush((attached,))
+
     def send(self, egresses: Iterable[Egress]) -> None:
-        """Send frames that a stage held back, or that somebody injects."""
+        """Send frames that a stage held back."""
         touched = set[Attached]()
         for egress in egresses:
             if (outlet := self._by_port.get(egress.port)) is not None:

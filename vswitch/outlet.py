@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vswitch.core.verdict import Egress
     from vswitch.fastpath.flowcache import Exit
     from vswitch.fastpath.twins import Table
+    from vswitch.observers import Mark, Observers
     from vswitch.ports.base import Port
 
 QUEUE: Final = 512
@@ -32,19 +33,21 @@ LINK_DOWN: Final = frozenset((errno.EIO, errno.ENETDOWN))
 
 
 class Outgoing(NamedTuple):
-    """One frame on its way out, and what it counts for."""
+    """One frame on its way out, and what it counts for. mark: where somebody may want to see it."""
 
     raw: Buffer
     cast: int
     segments: int
     octets: int
+    mark: Mark | None = None
 
 
 class Attached:
     """A port of the switch with its attachment, and what waits to leave by it."""
 
-    def __init__(self, bridge: BridgePort, port: Port, table: Table, exit_: Exit) -> None:
+    def __init__(self, bridge: BridgePort, port: Port, table: Table, exit_: Exit, observers: Observers) -> None:
         """Nothing waits yet. table, exit_: what the fast path knows of the port."""
+        self._observers = observers
         self.bridge = bridge
         self.port = port
         self.table = table
@@ -63,15 +66,15 @@ class Attached:
         self.hung_up = False
         """Whether sending found that the far end is gone."""
 
-    def put(self, egress: Egress) -> None:
+    def put(self, egress: Egress, mark: Mark | None = None) -> None:
         """Add a frame to the burst that leaves next."""
         self.exit.state[1] = 1
         frame = egress.frame
         forms = frame.form(egress.edit, self.bridge.offload)
         if len(forms) == 1:
-            self.burst.append(Outgoing(forms[0], frame.cast, *frame.wire(egress.edit, forms[0])))
+            self.burst.append(Outgoing(forms[0], frame.cast, *frame.wire(egress.edit, forms[0]), mark))
         else:
-            self.burst += [Outgoing(form, frame.cast, 1, len(form) - HEADER) for form in forms]
+            self.burst += [Outgoing(form, frame.cast, 1, len(form) - HEADER, mark) for form in forms]
 
     def flush(self) -> bool:
         """Send the burst behind what waits already; whether anything still waits."""
@@ -91,7 +94,7 @@ class Attached:
     def discard(self) -> None:
         """The attachment went away: what waits for it is lost."""
         for outgoing in (*self.queue, *self.burst):
-            self.bridge.counters.drop(Reason.PORT_DOWN, outgoing.segments)
+            self._drop(outgoing, Reason.PORT_DOWN)
         self.queue.clear()
         self.burst.clear()
         self._waits()
@@ -110,7 +113,7 @@ class Attached:
             except OSError as error:
                 self.hung_up |= error.errno in HUNG_UP
                 reason = Reason.PORT_DOWN if error.errno in GONE | HUNG_UP | LINK_DOWN else Reason.IO_ERROR
-                self.bridge.counters.drop(reason, frames[done].segments)
+                self._drop(frames[done], reason)
                 done += 1
                 continue
             if taken == 0:
@@ -118,6 +121,8 @@ class Attached:
             count = self.bridge.counters.transmit.count
             for frame in frames[done : done + taken]:
                 count(frame.cast, frame.segments, frame.octets)
+                if frame.mark is not None:
+                    self._observers.see(frame.mark, self.bridge, frame.raw, leaves=True)
             done += taken
         return done
 
@@ -126,4 +131,9 @@ class Attached:
             if len(self.queue) < QUEUE:
                 self.queue.append(frame._replace(raw=bytes(frame.raw)))
             else:
-                self.bridge.counters.drop(Reason.QUEUE_FULL, frame.segments)
+                self._drop(frame, Reason.QUEUE_FULL)
+
+    def _drop(self, frame: Outgoing, reason: Reason) -> None:
+        self.bridge.counters.drop(reason, frame.segments)
+        if frame.mark is not None:
+            self._observers.see(frame.mark, self.bridge, frame.raw, reason, leaves=True)

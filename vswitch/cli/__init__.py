@@ -1,6 +1,7 @@
 """The command line: a client of the API, and the way to start a switch. One file a command that is more than a call."""
 
 from vswitch.cli import adopt as _adopt
+from vswitch.cli import capture as _capture
 from vswitch.cli import exec as _exec
 from vswitch.cli import guests as _guests
 from vswitch.cli import inspect as _inspect
@@ -9,5 +10,5 @@ from vswitch.cli.app import main
 
 __all__ = ["main"]
 
-_COMMANDS = (_adopt, _exec, _guests, _inspect, _show)
+_COMMANDS = (_adopt, _capture, _exec, _guests, _inspect, _show)
 """Imported for what they register."""

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import socket
+from functools import partial
 from http.client import HTTPConnection, HTTPException
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from vswitch.control.place import control_socket, runtime_directory
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from http.client import HTTPResponse
     from pathlib import Path
 
+T = TypeVar("T")
+
 TIMEOUT = 30.0  # seconds
+_CHUNK = 1 << 20  # octets
 
 
 class CallError(Exception):
@@ -58,27 +64,54 @@ class Client:
 
     def call(self, method: str, path: str, body: object = None, *, fd: int | None = None, **query: object) -> Any:
         """What the switch answers, as JSON. fd: a descriptor to hand over with the call. Raises CallError."""
-        asked = {key: value for key, value in query.items() if value is not None}
-        target = quote(f"/v1/{path}") + (f"?{urlencode(asked)}" if asked else "")
         connection = _UnixConnection(self.path, fd, self._timeout)
         try:
             content = None if body is None else json.dumps(body)
-            connection.request(method, target, content, {"Content-Type": "application/json"})
-            response = connection.getresponse()
-            answer = response.read()
+            answer = self._answer(connection, method, _target(path, query), content)
+            octets = self._reaching(answer.read)
+        finally:
+            connection.close()
+        return json.loads(octets) if octets else None
+
+    def _answer(self, connection: HTTPConnection, method: str, target: str, content: str | None = None) -> HTTPResponse:
+        """The begin of the answer, which is no refusal. Raises CallError."""
+        self._reaching(lambda: connection.request(method, target, content, {"Content-Type": "application/json"}))
+        response = self._reaching(connection.getresponse)
+        if response.status >= 400:
+            data = json.loads(self._reaching(response.read))
+            status = 2 if response.status in (400, 404, 405, 422) else 1
+            raise CallError(data["error"], status, data.get("problems", []))
+        return response
+
+    def _reaching(self, step: Callable[[], T]) -> T:
+        try:
+            return step()
         except PermissionError:
             raise CallError(f"no permission for {self.path}: call as its owner, or as a member of its group") from None
         except (FileNotFoundError, ConnectionRefusedError):
             raise CallError(f"no switch answers on {self.path}; start one with `vswitch run FILE`") from None
         except (OSError, HTTPException) as error:
             raise CallError(f"the switch on {self.path} does not answer: {error}") from error
+
+    def stream(self, path: str, **query: object) -> Iterator[bytes]:
+        """What the switch answers, octets as they come, for as long as it takes. Raises CallError, at once or later."""
+        connection = _UnixConnection(self.path, None, self._timeout)
+        response = self._answer(connection, "GET", _target(path, query))
+        if connection.sock is not None:
+            connection.sock.settimeout(None)
+        return self._chunks(connection, response)
+
+    def _chunks(self, connection: HTTPConnection, response: HTTPResponse) -> Iterator[bytes]:
+        try:
+            while octets := self._reaching(partial(response.read1, _CHUNK)):
+                yield octets
         finally:
             connection.close()
-        data: Any = json.loads(answer) if answer else None
-        if response.status >= 400:
-            status = 2 if response.status in (400, 404, 405, 422) else 1
-            raise CallError(data["error"], status, data.get("problems", []))
-        return data
+
+
+def _target(path: str, query: dict[str, object]) -> str:
+    asked = {key: value for key, value in query.items() if value is not None}
+    return quote(f"/v1/{path}") + (f"?{urlencode(asked, doseq=True)}" if asked else "")
 
 
 def running() -> list[Path]:

@@ -102,6 +102,7 @@ class SwitchInfo(Model):
     fdb_limit: int
     fdb_moves: int
     fdb_evictions: int
+    captures: int
 
 
 class Snapshot(Model):

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from vswitch.control.difference import Difference
     from vswitch.control.schema import SwitchConfig
     from vswitch.core.vlan import PortVlan
+    from vswitch.observe.capture import Capture
     from vswitch.ports.host import Host
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,8 @@ class Service:
         self._host = host
         self._changing = asyncio.Lock()
         self._started = self.engine.clock()
+        self.captures: set[Capture] = set()
+        """Those that run."""
         self.adopter = Adopter(self)
 
     async def start(self) -> None:
@@ -193,6 +196,7 @@ class Service:
             fdb_limit=fdb.limit,
             fdb_moves=fdb.moves,
             fdb_evictions=fdb.evictions,
+            captures=len(self.captures),
         )
 
     def ports(self) -> list[PortRow]:
