@@ -20,7 +20,7 @@ from vswitch.fastpath.cache import FlowCache
 from vswitch.fastpath.flowcache import ROOM
 from vswitch.fastpath.twins import choose
 from vswitch.observers import Observers
-from vswitch.outlet import LINK_DOWN, Attached
+from vswitch.outlet import LINK_DOWN, REMEMBERED, Attached
 from vswitch.polling import DEFAULT_WINDOW, BusyPoll
 from vswitch.ports.base import BURST_OCTETS, PeerError, PortError, PortState
 from vswitch.ports.links import LinkMonitor
@@ -236,9 +236,12 @@ class Engine:
     def _decide(self, attached: Attached, raw: Buffer, flow: Flow | None, done: int, now: float) -> set[Attached]:
         """Have the switch decide of a frame, or send it by the exits of its flow that are left; where it waits now."""
         bridge = attached.bridge
+        if self.observers:
+            self.observers.foresee(raw, bridge, now)
         frame = Frame.parse(raw, bridge)
         if isinstance(frame, Reason):
-            self.switch.refuse(raw, bridge, frame)
+            verdict = self.switch.refuse(raw, bridge, frame)
+            attached.recent.append((now, bytes(raw[:REMEMBERED]), len(raw), verdict))
             if self.observers:
                 self.observers.see(self.observers.mark(0), bridge, raw, frame)
             return set()
@@ -249,6 +252,7 @@ class Engine:
                 mark = self.observers.mark(flow.station[0] if flow.station else 0)
         else:
             verdict = self.switch.receive(frame, now)
+            attached.recent.append((now, bytes(raw[:REMEMBERED]), len(raw), verdict))
             egress = verdict.egress
             if self.observers:
                 mark = self.observers.decided(frame, verdict)

@@ -58,6 +58,13 @@ class Observer(Protocol):
         """A frame passes."""
 
 
+class Foreseer(Observer, Protocol):
+    """One who also wants to see what comes in by a port before the switch decides of it."""
+
+    def foresee(self, raw: Buffer, port: BridgePort, now: float) -> None:
+        """These octets are about to be decided of."""
+
+
 class Observers:
     """All observers of one switch. It is false as long as there is none."""
 
@@ -66,6 +73,7 @@ class Observers:
         self._switch = switch
         self._clock = clock
         self._observers: list[Observer] = []
+        self._foreseers: list[Foreseer] = []
         self._of: dict[tuple[BridgePort, bool], tuple[Observer, ...]] = {}
         self._packets = 0
 
@@ -79,8 +87,14 @@ class Observers:
         self._of.clear()
         self._switch.ports_changed()
 
+    def add_foreseer(self, foreseer: Foreseer) -> None:
+        """As `add`, and before each decision, too."""
+        self._foreseers.append(foreseer)
+        self.add(foreseer)
+
     def remove(self, observer: Observer) -> None:
         """Show it none any more. Raises ValueError where it was not there."""
+        self._foreseers = [each for each in self._foreseers if each is not observer]
         self._observers.remove(observer)
         self._of.clear()
 
@@ -94,6 +108,12 @@ class Observers:
         return not self._who(frame.port, dropped) and not any(
             self._who(port, dropped) for port in (*(e.port for e in verdict.egress), *(p for p, _ in verdict.lost))
         )
+
+    def foresee(self, raw: Buffer, port: BridgePort, now: float) -> None:
+        """These octets are about to be decided of."""
+        for foreseer in self._foreseers:
+            if foreseer.wants(port.name):
+                foreseer.foresee(raw, port, now)
 
     def mark(self, vid: int) -> Mark:
         """The mark of the next frame."""

@@ -18,11 +18,17 @@ if TYPE_CHECKING:
 
     from vswitch.core.offload import Buffer
     from vswitch.core.port import BridgePort
-    from vswitch.core.verdict import Egress
+    from vswitch.core.verdict import Egress, Verdict
     from vswitch.fastpath.flowcache import Exit
     from vswitch.fastpath.twins import Table
     from vswitch.observers import Mark, Observers
     from vswitch.ports.base import Port
+
+RECENT: Final = 32
+"""Frames that came in by a port and were decided, of which it is remembered how."""
+
+REMEMBERED: Final = 2048
+"""Octets of such a frame that are remembered."""
 
 QUEUE: Final = 512
 """Frames that wait, at most, for an attachment that says "not now"."""
@@ -42,6 +48,18 @@ class Outgoing(NamedTuple):
     mark: Mark | None = None
 
 
+class Decided(NamedTuple):
+    """A frame that came in, and what became of it.
+
+    at: seconds of the engine's clock.  raw: virtio-net header and frame, REMEMBERED octets of it at most, of `length`.
+    """
+
+    at: float
+    raw: bytes
+    length: int
+    verdict: Verdict
+
+
 class Attached:
     """A port of the switch with its attachment, and what waits to leave by it."""
 
@@ -52,6 +70,8 @@ class Attached:
         self.port = port
         self.table = table
         self.exit = exit_
+        self.recent: deque[tuple[float, bytes, int, Verdict]] = deque(maxlen=RECENT)
+        """The parts of a `Decided` each, the newest last; of a flow that is kept the first two alone."""
         self.burst: list[Outgoing] = []
         self.queue: deque[Outgoing] = deque()
         self.watched = -1

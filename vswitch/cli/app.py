@@ -187,26 +187,6 @@ def apply(
         typer.echo(line)
 
 
-@app.command()
-def explain(
-    context: typer.Context,
-    port: PortName,
-    frame: Annotated[str, typer.Argument(metavar="FRAME", help="Octets in hexadecimal, Ethernet header first.")],
-    as_json: Json = False,
-) -> None:
-    """Say what would happen to FRAME on PORT, rule by rule, without sending it.
-
-    Example: vswitch explain web "ffffffffffff 525400a832d7 0806"
-    """
-    answer = client(context).call("POST", "explain", {"port": port, "frame": frame})
-    if as_json:
-        typer.echo(json.dumps(answer))
-        return
-    from vswitch.cli import tables
-
-    tables.console().print(tables.explanation(answer))
-
-
 @port_app.command("add", context_settings=PASS)
 def port_add(context: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """Add a port; the options are those of a port in the configuration file.

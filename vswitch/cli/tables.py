@@ -67,6 +67,16 @@ def explanation(answer: dict[str, Any]) -> Table:
     return table
 
 
+def became(row: dict[str, Any]) -> Text:
+    """`explain --last`: one line of what became of a real frame, then."""
+    fates = [f"leaves by {' '.join(row['egress'])}"] if row["egress"] else []
+    fates += [f"lost at {port} ({reason})" for port, reason in row["lost"].items()]
+    fate = row["reason"] or ", ".join(fates)
+    skipped = f", {row['skipped']} before it not explained" if row["skipped"] else ""
+    line = Text(f"{row['time']} {row['port']}: {row['length']} octets {row['frame'][:64]}: ")
+    return line.append(fate, "bold red" if row["reason"] or row["lost"] else "bold green").append(skipped)
+
+
 def vlan(settings: dict[str, Any]) -> str:
     """A port's VLANs as `access 10` or `trunk 10,20-29 native 1`."""
     return " ".join(

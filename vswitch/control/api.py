@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
-from vswitch.control import calls, capture, models
+from vswitch.control import calls, capture, explain, models, send
 from vswitch.control.adoption import AdoptionError
 from vswitch.control.config import ConfigError
 from vswitch.control.openapi import document
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MAX_BODY = 4 * 1024 * 1024
 
-ROUTES: Final[tuple[Route, ...]] = (*calls.ROUTES, *capture.ROUTES)
+ROUTES: Final[tuple[Route, ...]] = (*calls.ROUTES, *capture.ROUTES, *explain.ROUTES, *send.ROUTES)
 """Of every feature: one line here registers it."""
 
 
@@ -37,12 +37,13 @@ def application(service: Service) -> web.Application:
     async def openapi(_: web.Request) -> web.Response:
         return web.json_response(document(ROUTES))
 
-    async def end_captures(_: web.Application) -> None:
+    async def end_streams(_: web.Application) -> None:
+        service.stopping = True
         for running in tuple(service.captures):
             running.end()
 
     app.router.add_get("/v1/openapi.json", openapi)
-    app.on_shutdown.append(end_captures)
+    app.on_shutdown.append(end_streams)
     return app
 
 

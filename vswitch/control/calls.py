@@ -92,11 +92,6 @@ async def _apply(service: Service, request: web.Request) -> models.DifferenceMod
     return await service.apply(await mapping(request), dry_run=dry_run)
 
 
-async def _explain(service: Service, request: web.Request) -> models.ExplanationModel:
-    asked: models.ExplainRequest = await body(request, models.ExplainRequest)
-    return service.explain(asked.port, asked.frame)
-
-
 async def _adopt(service: Service, request: web.Request) -> models.AdoptionModel:
     asked: models.AdoptRequest = await body(request, models.AdoptRequest)
     return await service.adopter.adopt(asked.bridge, asked.netns, dry_run=asked.dry_run)
@@ -130,6 +125,4 @@ ROUTES = (
     Route("POST", "/v1/adopt", "Take over the ports of a kernel bridge", models.AdoptionModel, _adopt,
           body=models.AdoptRequest),
     Route("POST", "/v1/release", "Give them back", models.ReleaseModel, _release, body=models.ReleaseRequest),
-    Route("POST", "/v1/explain", "What would happen to a frame", models.ExplanationModel, _explain,
-          body=models.ExplainRequest),
 )  # fmt: skip

@@ -20,7 +20,6 @@ from vswitch.control.difference import compare
 from vswitch.control.metrics import Exporter
 from vswitch.control.models import (
     DifferenceModel,
-    ExplanationModel,
     FdbRowModel,
     GuestModel,
     PortRow,
@@ -29,9 +28,7 @@ from vswitch.control.models import (
 )
 from vswitch.control.models import Snapshot as MetricsSnapshot
 from vswitch.control.schema import StaticEntry
-from vswitch.core.explain import explain
 from vswitch.core.mac import format_mac, parse_mac
-from vswitch.core.offload import PLAIN
 from vswitch.core.port import BridgePort
 from vswitch.core.switch import Switch
 from vswitch.core.vlan import MAX_VID
@@ -79,6 +76,8 @@ class Service:
         self._started = self.engine.clock()
         self.captures: set[Capture] = set()
         """Those that run."""
+        self.stopping = False
+        """Whether answers that have no end are to come to one."""
         self.adopter = Adopter(self)
 
     async def start(self) -> None:
@@ -267,15 +266,6 @@ class Service:
             for vid in range(1, MAX_VID + 1)
             if any(vid in vlan.members for vlan in vlans.values())
         ]
-
-    def explain(self, port: str, frame: str) -> ExplanationModel:
-        """What would happen to these octets (hexadecimal, Ethernet header first) on a port. Changes nothing."""
-        try:
-            octets = bytes.fromhex(frame.replace(":", " ").replace("-", " "))
-        except ValueError as error:
-            raise ValueError(f"the frame is not hexadecimal: {error}") from None
-        bridge = self.bridge(port)
-        return ExplanationModel.of(port, explain(self.switch, PLAIN + octets, bridge, self.engine.clock()))
 
     def snapshot(self) -> MetricsSnapshot:
         """What the metrics read."""
