@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,6 +25,9 @@ MESHES = (2, 4, 8, 16, 32, 64)
 TABLES = (10, 1000, 100_000, 1_000_000)
 CAPACITIES = (1_000, 8_000, 16_000, 32_000, 64_000, 128_000)
 ROOMY = MappingProxyType({"fdb": {"limit": 1_100_000}, "ageing": "1h"})
+CAPTURES: dict[str, tuple[str, ...] | None] = {
+    "off": None, "other port": ("p3",), "drops": ("--drops",), "captured": ("p0", "p1"),
+}  # fmt: skip
 FLOODED = 0.01  # share of frames to known stations that may flood
 
 
@@ -209,6 +214,24 @@ def congestion(running: Running) -> Figures:
     return figures
 
 
+def captures(running: Running) -> Figures:
+    """Frames from one guest to another while nobody looks, while captures of other things run, and while captured."""
+    figures: Figures = {}
+    for name, words in CAPTURES.items():
+        control, readers = str(running.lab.folder / "perf.sock"), []
+        if words is not None:
+            call = [sys.executable, "-m", "vswitch", "--control", control, "capture", *words, "-w", os.devnull]
+            readers.append(running.lab.spawn(call, core=GUESTS_CORE))
+            time.sleep(2.0)
+        rates = running.traffic(60, "pair", pause=0.5)
+        figures |= {f"{name} kframes": round(rates[1] / 1e3, 1)}
+        figures |= {f"{name} {figure}": value for figure, value in running.cost(running.frames[1]).items()}
+        for reader in readers:
+            reader.terminate()
+            reader.wait()
+    return figures
+
+
 def start(running: Running) -> Figures:
     """Seconds until it runs; then what it holds in memory; then its CPU time while nothing is to do, a second."""
     used = cpu(running.pids)
@@ -229,6 +252,7 @@ BENCHES: dict[str, Bench] = {
         Bench("learning", "frames from ever new addresses", 4, (*OURS, "c", "vde", "ovs", "bridge"), learning),
         Bench("capacity", "addresses held", 4, ("native", "vde", "ovs", "bridge"), capacity),
         Bench("congestion", "one port congested, another idle", 4, (*OURS, "c", "vde", "ovs", "bridge"), congestion),
+        Bench("capture", "frames with and without captures", 4, OURS, captures),
         Bench("start-2", "start-up, memory and idling with 2 ports", 2, (*OURS, "no-poll"), start),
         Bench("start-64", "the same with 64 ports", 64, (*OURS, "no-poll"), start),
     )
