@@ -69,9 +69,11 @@ async def test_a_frame_is_seen_where_it_comes_in_and_where_it_leaves() -> None:
 async def test_every_frame_of_a_flow_is_seen_though_the_flow_was_kept_before() -> None:
     a, b, c, d = MemoryPort(), MemoryPort(), MemoryPort(), MemoryPort()
     async with engine(a=a, b=b, c=c, d=d) as driver:
-        for port, to, source in ((b, A, B), (a, B, A), (a, B, A), (a, B, A)):
-            port.inject(frame(to, source))
+        b.inject(frame(A, B))
+        await until(lambda: a.sent)
+        a.inject(*(frame(B, A) for _ in range(3)))
         await until(lambda: len(b.sent) == 3)
+        assert len(driver.attached["a"].table) == 1
         capture = watch(driver, ports=("b",))
         a.inject(*(frame(B, A, number) for number in range(50)))
         await until(lambda: len(b.sent) == 53)
@@ -87,8 +89,9 @@ async def test_flows_of_other_ports_stay_on_the_fast_path() -> None:
     a, b, c, d = MemoryPort(), MemoryPort(), MemoryPort(), MemoryPort()
     async with engine(a=a, b=b, c=c, d=d) as driver:
         watch(driver, ports=("d",))
-        for port, to, source in ((b, A, B), (a, B, A), (a, B, A), (a, B, A)):
-            port.inject(frame(to, source))
+        b.inject(frame(A, B))
+        await until(lambda: a.sent)
+        a.inject(*(frame(B, A) for _ in range(3)))
         await until(lambda: len(b.sent) == 3)
         assert len(driver.attached["a"].table) == 1
         assert len(driver.attached["d"].table) == 0
