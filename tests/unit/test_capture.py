@@ -74,10 +74,10 @@ async def test_every_frame_of_a_flow_is_seen_though_the_flow_was_kept_before() -
         a.inject(*(frame(B, A) for _ in range(3)))
         await until(lambda: len(b.sent) == 3)
         assert len(driver.attached["a"].table) == 1
-        capture = watch(driver, ports=("b",))
+        capture = watch(driver, ports=("a",))
         a.inject(*(frame(B, A, number) for number in range(50)))
         await until(lambda: len(b.sent) == 53)
-        assert seen(capture) == [("b", OUTBOUND, "")] * 50
+        assert seen(capture) == [("a", INBOUND, "")] * 50
         driver.observers.remove(capture)
         a.inject(*(frame(B, A, number) for number in range(50)))
         await until(lambda: len(b.sent) == 103)
