@@ -102,6 +102,7 @@ class SwitchInfo(Model):
     fdb_limit: int
     fdb_moves: int
     fdb_evictions: int
+    fdb_flaps: int
 
 
 class Snapshot(Model):
@@ -111,6 +112,7 @@ class Snapshot(Model):
     ports: list[PortRow]
     fdb_entries: dict[int, int]
     fdb_moves: int
+    fdb_flaps: int
     fastpath: str
 
 
