@@ -127,7 +127,9 @@ def _number(text: str, what: str, most: int) -> int:
 
 
 def _truth(text: str) -> bool:
-    return text.lower() in ("1", "true", "yes")
+    if text not in ("true", "false"):
+        raise ValueError(f"flapping is true or false, not {shown(text)}")
+    return text == "true"
 
 
 QUERY: Final[Mapping[str, dict[str, Any]]] = {
