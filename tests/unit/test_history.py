@@ -21,7 +21,7 @@ A, B = (bytes((2, 0, 0, 0, 0, last)) for last in (1, 2))
 
 
 def station(number: int) -> Key:
-    return 1, b"\x02\x00" + number.to_bytes(4)
+    return 1, b"\x02\x01" + number.to_bytes(4)
 
 
 class Watched:
@@ -151,6 +151,18 @@ def test_moves_are_watched_of_so_many_stations_only(watched: Watched) -> None:
     assert len(watched.history._moves) == 1, "who kept still is not watched any longer"
 
 
+@pytest.mark.parametrize(("again", "flaps"), [(True, 1), (False, 0)])
+def test_the_station_that_kept_still_longest_is_watched_no_longer(watched: Watched, again: bool, flaps: int) -> None:
+    watched.flap(0.0, 1.0, FLAPS - 1 - again)
+    for number in range(MOVING - 1):
+        watched.move(2.0, station(number))
+    if again:
+        watched.move(3.0)
+    watched.move(4.0, (2, A))
+    watched.move(5.0)
+    assert watched.history.flaps == flaps
+
+
 class Told:
     """A switch of two ports whose history is kept, and a clock that is set by hand."""
 
@@ -206,6 +218,6 @@ def test_the_log_names_a_few_stations_a_second(told: Told, caplog: pytest.LogCap
     assert len(caplog.messages) == LINES + 1
     assert caplog.messages[-1].startswith("more stations flap")
     told.now += 1.0
-    told.flap(bytes.fromhex("020000000100"))
-    assert "02:00:00:00:01:00" in caplog.messages[-1]
+    told.flap(A)
+    assert "02:00:00:00:00:01" in caplog.messages[-1]
     assert told.chronicle.history.flaps == 3 * LINES + 1

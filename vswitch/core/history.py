@@ -9,6 +9,8 @@ one episode, until it has kept still for WINDOW seconds.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from heapq import merge
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vswitch.core.fdb import Change, Key
@@ -66,7 +68,8 @@ class _Moves:
         self.flapping = False
 
 
-_Event = tuple[int, float, Change, Key, str | None]
+_Event = tuple[int, float, Change, Key, str, str | None]
+"""A Record as it is kept: number, time, what, whom, the port, and the one before. A plain tuple is made fastest."""
 
 
 class History:
@@ -91,12 +94,13 @@ class History:
     def note(self, now: float, change: Change, key: Key, port: BridgePort, before: BridgePort | None) -> None:
         """Something happened to a station; the arguments are those of `Fdb.tell`."""
         self._number += 1
-        ring = self._rings.get(port.name)
+        name = port.name
+        ring = self._rings.get(name)
         if ring is None:
-            ring = self._ring(port.name)
-        ring.append((self._number, now, change, key, None if before is None else before.name))
+            ring = self._ring(name)
+        ring.append((self._number, now, change, key, name, None if before is None else before.name))
         if change == "moved" and before is not None:
-            self._moved(now, key, before.name, port.name)
+            self._moved(now, key, before.name, name)
 
     def query(
         self,
@@ -114,18 +118,20 @@ class History:
         """
         flap = set(self.flapping(now))
         found = [
-            (event, name)
-            for name, ring in self._rings.items()
-            for event in ring
-            if (mac is None or event[3][1] == mac)
-            and (vid is None or event[3][0] == vid)
-            and (port is None or port in (name, event[4]))
-            and (flapping is None or (event[3] in flap) is flapping)
+            (
+                event
+                for event in reversed(ring)
+                if (mac is None or event[3][1] == mac)
+                and (vid is None or event[3][0] == vid)
+                and (port is None or event[4] == port or event[5] == port)
+                and (flapping is None or (event[3] in flap) is flapping)
+            )
+            for ring in self._rings.values()
         ]
-        found.sort()
+        last = list(islice(merge(*found, reverse=True), limit))
         return [
             Record(number, time, change, *key, name, before, key in flap)
-            for (number, time, change, key, before), name in found[max(0, len(found) - limit) :]
+            for number, time, change, key, name, before in reversed(last)
         ]
 
     def flapping(self, now: float) -> Iterator[Key]:
