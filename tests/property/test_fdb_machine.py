@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import TYPE_CHECKING
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -9,6 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.property.model import ModelEntry, ModelFdb
 from vswitch.core.fdb import Fdb
 from vswitch.core.port import BridgePort
+
+if TYPE_CHECKING:
+    from vswitch.core.fdb import Change, Key
 
 NAMES = ("red", "green", "blue")
 macs = st.integers(1, 12).map(lambda number: b"\x02\x00\x00\x00\x00" + bytes((number,)))
@@ -23,8 +29,19 @@ class FdbMachine(RuleBasedStateMachine):
     def start(self, limit: int) -> None:
         self.now = 0.0
         self.ports = {name: BridgePort(name) for name in NAMES}
-        self.fdb = Fdb(ageing=30.0, limit=limit)
+        self.fdb = Fdb(ageing=30.0, limit=limit, tell=self.note)
+        self.told: dict[Key, str] = {}
+        self.counts: Counter[Change] = Counter()
         self.model = ModelFdb(30.0, limit)
+
+    def note(self, change: Change, key: Key, port: BridgePort, before: BridgePort | None) -> None:
+        """Know what the database holds by what it tells alone."""
+        self.counts[change] += 1
+        if change in ("learned", "moved", "static"):
+            assert self.told.get(key) == (before and before.name) or change == "static"
+            self.told[key] = port.name
+        else:
+            assert self.told.pop(key) == port.name
 
     @rule(seconds=st.sampled_from((0.5, 7.0, 31.0)))
     def time_passes(self, seconds: float) -> None:
@@ -98,7 +115,9 @@ class FdbMachine(RuleBasedStateMachine):
         assert held == {(entry.vid, entry.mac): (entry.port, entry.static) for entry in alive}
         assert len(self.fdb) == len(self.model.entries) <= self.model.limit
         assert sum(self.fdb.sizes.values()) == len(self.fdb)
-        assert self.fdb.moves == self.model.moves
+        assert self.fdb.moves == self.model.moves == self.counts["moved"]
+        assert self.fdb.evictions == self.counts["evicted"]
+        assert self.told == {(row.vid, row.mac): row.port.name for row in self.fdb.rows(0.0)}
         waiting = [entry.seen + 30.0 for entry in self.model.entries if not entry.static]
         assert self.fdb.next_deadline() == min(waiting, default=None)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 from vswitch.control.schema import STAGE_OPTIONS, VlanOptions
+from vswitch.core.fdb import Change
 from vswitch.core.verdict import Reason
 from vswitch.ports import ATTACHMENTS
 
@@ -15,6 +17,11 @@ DOCS = Path(__file__).parents[2] / "docs"
 def test_every_drop_reason_stands_in_the_rules_as_the_code_has_it() -> None:
     table = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", (DOCS / "rules.md").read_text(), re.MULTILINE))
     assert table == {reason.value: reason.meaning for reason in Reason}
+
+
+def test_every_kind_of_event_stands_in_the_history() -> None:
+    kinds = re.findall(r"^\| `(\w+)` \|", (DOCS / "history.md").read_text(), re.MULTILINE)
+    assert kinds == list(get_args(Change))
 
 
 def test_every_option_of_a_port_is_documented() -> None:

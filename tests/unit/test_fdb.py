@@ -92,6 +92,35 @@ def test_whoever_keeps_what_a_lookup_found_is_told_of_every_change(red: BridgePo
         told.clear()
 
 
+def test_whoever_writes_its_history_is_told_what_happened(red: BridgePort, blue: BridgePort) -> None:
+    told: list[tuple[str, bytes, BridgePort, BridgePort | None]] = []
+    fdb = Fdb(ageing=10.0, limit=2, tell=lambda change, key, *ports: told.append((change, key[1], *ports)))
+    changes: list[tuple[Callable[[], object], list[tuple[str, bytes, BridgePort, BridgePort | None]]]] = [
+        (lambda: fdb.learn(1, A, red, 0.0), [("learned", A, red, None)]),
+        (lambda: fdb.learn(1, A, red, 1.0), []),
+        (lambda: fdb.learn(1, A, blue, 2.0), [("moved", A, blue, red)]),
+        (lambda: fdb.learn(1, A, red, 12.0), [("aged", A, blue, None), ("learned", A, red, None)]),
+        (lambda: fdb.learn(1, B, blue, 13.0), [("learned", B, blue, None)]),
+        (lambda: fdb.learn(1, C, red, 14.0), [("evicted", A, red, None), ("learned", C, red, None)]),
+        (lambda: fdb.expire(23.0), [("aged", B, blue, None)]),
+        (lambda: fdb.add_static(1, C, blue, 23.0), [("static", C, blue, red)]),
+        (lambda: fdb.add_static(1, C, blue, 23.0), []),
+        (lambda: fdb.learn(1, C, red, 23.0), []),
+        (lambda: fdb.remove(1, C), [("removed", C, blue, None)]),
+        (lambda: fdb.learn(1, A, red, 24.0), [("learned", A, red, None)]),
+        (lambda: fdb.add_static(1, A, red, 24.0), [("static", A, red, None)]),
+        (lambda: fdb.learn(1, B, red, 24.0), [("learned", B, red, None)]),
+        (lambda: fdb.flush(port=red), [("flushed", B, red, None)]),
+        (lambda: fdb.learn(1, B, blue, 24.0), [("learned", B, blue, None)]),
+        (lambda: fdb.resize(1), [("evicted", B, blue, None)]),
+        (lambda: fdb.forget_port(red), [("port_removed", A, red, None)]),
+    ]
+    for change, expected in changes:
+        change()
+        assert told == expected
+        told.clear()
+
+
 def test_a_static_entry_is_never_learned_over_nor_expires(red: BridgePort, blue: BridgePort) -> None:
     fdb = Fdb(ageing=10.0)
     fdb.learn(1, A, blue, 0.0)

@@ -288,6 +288,17 @@ def test_a_static_entry_outside_the_vlan_drops(vlans: Lab) -> None:
     assert vlans.send("red1", raw(B, A)).reason is Reason.VLAN_FILTERED
 
 
+def test_a_port_that_goes_down_or_leaves_says_so_of_its_stations() -> None:
+    lab = Lab("a", "b")
+    told: list[tuple[str, str]] = []
+    lab.switch.fdb.tell = lambda change, key, port, before: told.append((change, port.name))
+    lab.send("a", raw(BROADCAST, A))
+    lab.send("b", raw(BROADCAST, B))
+    lab.switch.set_port_state(lab.switch.ports["a"], up=False)
+    lab.switch.remove_port("b")
+    assert told == [("learned", "a"), ("learned", "b"), ("port_down", "a"), ("port_removed", "b")]
+
+
 def test_without_filtering_tags_are_payload() -> None:
     lab = Lab("a", "b")
     for tags in ([(C_TAG, 10)], [(S_TAG, 4095)], [(C_TAG, 0)], [(S_TAG, 7), (C_TAG, 8)]):

@@ -55,6 +55,15 @@ def vlans(rows: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
+def history(rows: Sequence[dict[str, Any]]) -> Table:
+    """`show history`."""
+    table = _table("TIME", ">AGE", "MAC", ">VLAN", "WHAT", "PORT", "FROM", "FLAPS")
+    for row in rows:
+        cells = [row["time"], f"{row['age']:.1f} s", row["mac"], str(row["vlan"]), row["kind"], row["port"]]
+        table.add_row(*cells, row["from_port"] or "-", Text("yes", "bold red") if row["flapping"] else Text("no"))
+    return table
+
+
 def explanation(answer: dict[str, Any]) -> Table:
     """`explain`: every rule, then every port, then the verdict."""
     table = _table("RULE", "WHAT IT SAW", "DECISION")

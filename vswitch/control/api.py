@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
-from vswitch.control import calls, capture, explain, models, send
+from vswitch.control import calls, capture, explain, history, models, send
 from vswitch.control.adoption import AdoptionError
 from vswitch.control.config import ConfigError
 from vswitch.control.openapi import document
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
 MAX_BODY = 4 * 1024 * 1024
 
-ROUTES: Final[tuple[Route, ...]] = (*calls.ROUTES, *capture.ROUTES, *explain.ROUTES, *send.ROUTES)
-"""Of every feature: one line here registers it."""
+_FEATURES: Final = (calls, capture, explain, history, send)
+"""Each says what it answers: one name here registers it."""
+
+ROUTES: Final[tuple[Route, ...]] = tuple(route for feature in _FEATURES for route in feature.ROUTES)
+"""Of all of them."""
 
 
 def application(service: Service) -> web.Application:

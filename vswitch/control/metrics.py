@@ -92,6 +92,11 @@ class SwitchCollector:
         moves = CounterMetricFamily("vswitch_fdb_moves", "Stations that moved to another port", labels=["switch"])
         moves.add_metric([switch], self._snapshot.fdb_moves)
         yield moves
+        flaps = CounterMetricFamily(
+            "vswitch_fdb_flaps", "Episodes in which a station moved to and fro", labels=["switch"]
+        )
+        flaps.add_metric([switch], self._snapshot.fdb_flaps)
+        yield flaps
 
 
 _PORT = ["switch", "port"]

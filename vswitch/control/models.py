@@ -103,6 +103,7 @@ class SwitchInfo(Model):
     fdb_moves: int
     fdb_evictions: int
     captures: int
+    fdb_flaps: int
 
 
 class Snapshot(Model):
@@ -112,6 +113,7 @@ class Snapshot(Model):
     ports: list[PortRow]
     fdb_entries: dict[int, int]
     fdb_moves: int
+    fdb_flaps: int
     fastpath: str
 
 

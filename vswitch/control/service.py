@@ -17,6 +17,7 @@ from vswitch.control import config as configuration
 from vswitch.control import guests
 from vswitch.control.adopter import Adopter
 from vswitch.control.difference import compare
+from vswitch.control.history import Chronicle
 from vswitch.control.metrics import Exporter
 from vswitch.control.models import (
     DifferenceModel,
@@ -70,6 +71,7 @@ class Service:
             limit=config.fdb.limit,
         )
         self.engine = Engine(self.switch, busy_poll=config.busy_poll)
+        self.chronicle = Chronicle(self.switch, self.engine.clock)
         self._exporter = Exporter(self.snapshot)
         self._host = host
         self._changing = asyncio.Lock()
@@ -196,6 +198,7 @@ class Service:
             fdb_moves=fdb.moves,
             fdb_evictions=fdb.evictions,
             captures=len(self.captures),
+            fdb_flaps=self.chronicle.history.flaps,
         )
 
     def ports(self) -> list[PortRow]:
@@ -274,6 +277,7 @@ class Service:
             ports=self.ports(),
             fdb_entries=dict(self.switch.fdb.sizes),
             fdb_moves=self.switch.fdb.moves,
+            fdb_flaps=self.chronicle.history.flaps,
             fastpath=self.engine.fast_path.name,
         )
 

@@ -8,7 +8,7 @@ that floods random addresses pushes out its own.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from vswitch.core.mac import ZERO, is_group
 
@@ -22,6 +22,9 @@ DEFAULT_LIMIT: Final = 16384
 
 Key = tuple[int, bytes]
 """VID and six octets."""
+
+Change = Literal["learned", "moved", "static", "aged", "evicted", "removed", "flushed", "port_down", "port_removed"]
+"""What happened to an entry, in the words of `show history`, which are stable. `port_removed`: its port was."""
 
 
 class FdbEntry:
@@ -57,7 +60,9 @@ class Fdb:
     """Learned and static entries of one switch.
 
     limit: learned and static entries together.  ageing: seconds.  changed: called with the key of each station that
-    came, moved, was tied to a port or went: what a lookup of it found may be otherwise now.
+    came, moved, was tied to a port or went: what a lookup of it found may be otherwise now.  tell: called with what
+    happened to which station, its port, and the port it was behind before where that is another; never for a frame of
+    a station that is where it was.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class Fdb:
         ageing: float = DEFAULT_AGEING,
         limit: int = DEFAULT_LIMIT,
         changed: Callable[[Key], object] = lambda _: None,
+        tell: Callable[[Change, Key, BridgePort, BridgePort | None], object] = lambda *_: None,
     ) -> None:
         """An empty database."""
         self.ageing = ageing
@@ -74,6 +80,7 @@ class Fdb:
         self.evictions = 0
         self.sizes: dict[int, int] = {}
         self.changed = changed
+        self.tell = tell
         self._entries: dict[Key, FdbEntry] = {}
         self._queues: dict[BridgePort, OrderedDict[Key, FdbEntry]] = {}
 
@@ -97,6 +104,7 @@ class Fdb:
             if not self._make_room(port):
                 return False
             self._insert(key, FdbEntry(port, now))
+            self.tell("learned", key, port, None)
         elif entry.port is port:
             if not entry.static:
                 entry.seen = now
@@ -124,28 +132,42 @@ class Fdb:
         return Preview(words, port if destination == source else found)
 
     def add_static(self, vid: int, mac: bytes, port: BridgePort, now: float) -> None:
-        """Tie a station to a port for good, in place of what was known of it.
+        """Tie a station to a port for good, in place of what was known of it; nothing happens where it is tied there.
 
         Raises ValueError for a group or zero address, and where the table is full of static entries.
         """
         if is_group(mac) or mac == ZERO:
             raise ValueError("a static entry needs an individual address")
         key = (vid, mac)
-        if key in self._entries:
+        known = self._entries.get(key)
+        if known is not None:
+            if known.static and known.port is port:
+                return
             self._drop(key)
         elif not self._make_room(port):
             raise ValueError(f"the table is full: it holds {self.limit} static entries already")
         self._insert(key, FdbEntry(port, now, static=True))
+        self.tell("static", key, port, None if known is None or known.port is port else known.port)
 
     def remove(self, vid: int, mac: bytes) -> bool:
         """Forget one station, static or learned; whether it was there."""
         if (vid, mac) not in self._entries:
             return False
-        self._drop((vid, mac))
+        self._drop((vid, mac), "removed")
         return True
 
-    def flush(self, *, port: BridgePort | None = None, vid: int | None = None, static: bool = False) -> int:
-        """Forget what was learned (and, if asked, static entries) of a port, of a VLAN, of both, or all; how many."""
+    def flush(
+        self,
+        *,
+        port: BridgePort | None = None,
+        vid: int | None = None,
+        static: bool = False,
+        change: Change = "flushed",
+    ) -> int:
+        """Forget what was learned (and, if asked, static entries) of a port, of a VLAN, of both, or all; how many.
+
+        change: how that is told.
+        """
         known = self._entries if port is None or static else self._queues.get(port, ())
         doomed = [
             key
@@ -155,12 +177,12 @@ class Fdb:
             and (vid is None or key[0] == vid)
         ]
         for key in doomed:
-            self._drop(key)
+            self._drop(key, change)
         return len(doomed)
 
     def forget_port(self, port: BridgePort) -> None:
         """The port is gone, and every entry of it goes too."""
-        self.flush(port=port, static=True)
+        self.flush(port=port, static=True, change="port_removed")
         self._queues.pop(port, None)
 
     def resize(self, limit: int) -> None:
@@ -187,7 +209,7 @@ class Fdb:
         expired = 0
         for queue in self._queues.values():
             while queue and not self._lives(next(iter(queue.values())), now):
-                self._drop(next(iter(queue)))
+                self._drop(next(iter(queue)), "aged")
                 expired += 1
         return expired
 
@@ -205,12 +227,17 @@ class Fdb:
         return self._queues.setdefault(port, OrderedDict())
 
     def _move(self, key: Key, entry: FdbEntry, port: BridgePort, now: float) -> None:
-        if self._lives(entry, now):
-            self.moves += 1
-        del self._queues[entry.port][key]
+        before, lived = entry.port, self._lives(entry, now)
+        del self._queues[before][key]
         entry.port, entry.seen = port, now
         self._queue(port)[key] = entry
         self.changed(key)
+        if lived:
+            self.moves += 1
+            self.tell("moved", key, port, before)
+        else:
+            self.tell("aged", key, before, None)
+            self.tell("learned", key, port, None)
 
     def _make_room(self, port: BridgePort) -> bool:
         """Whether an entry of `port` fits, once one was evicted for it if need be."""
@@ -220,7 +247,7 @@ class Fdb:
         victim = self._victim(port)
         if victim is None:
             return False
-        self._drop(victim)
+        self._drop(victim, "evicted")
         self.evictions += 1
         return True
 
@@ -232,7 +259,8 @@ class Fdb:
         own = self._queues.get(port) if port is not None else None
         return next(iter(own if own and len(own) == len(heaviest) else heaviest))
 
-    def _drop(self, key: Key) -> None:
+    def _drop(self, key: Key, change: Change | None = None) -> None:
+        """change: how that is told; None: its successor is."""
         entry = self._entries.pop(key)
         self.sizes[key[0]] -= 1
         if not self.sizes[key[0]]:
@@ -240,3 +268,5 @@ class Fdb:
         if not entry.static:
             del self._queues[entry.port][key]
         self.changed(key)
+        if change is not None:
+            self.tell(change, key, entry.port, None)

@@ -88,7 +88,7 @@ class Switch:
             port.up = up
             port.state_changes += 1
             if not up:
-                self.fdb.flush(port=port)
+                self.fdb.flush(port=port, change="port_down")
             self.ports_changed()
 
     def set_vlan_filtering(self, on: bool) -> None:
