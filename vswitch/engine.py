@@ -208,7 +208,7 @@ class Engine:
         """The fast path reads and writes by itself, and hands back what it cannot forward; how many frames came."""
         cache, fd, left = self._cache, attached.port.fileno(), most
         while left > 0:
-            cache.keep_up()
+            cache.keep_up(now)
             read, flows, length, flow, done = attached.table.burst(fd, left, BURST_OCTETS, attached.port.packet)
             cache.heard(flows, attached.bridge, now)
             left -= read
@@ -222,7 +222,7 @@ class Engine:
         cache, touched = self._cache, set[Attached]()
         raws = attached.port.receive_burst(self._buffers)
         for raw in raws:
-            cache.keep_up()
+            cache.keep_up(now)
             flow, done = attached.table.carry(raw)
             if flow is not None:
                 cache.heard((flow,), attached.bridge, now)
