@@ -50,7 +50,7 @@ class SocketPort(Port):
     """A port that is one end of a pair of sockets; the guest has the other one."""
 
     kind = "socket"
-    direct = True
+    reads_direct = writes_direct = True
 
     def __init__(self) -> None:
         """Not open yet."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from vswitch.core.port import BridgePort
     from vswitch.core.switch import Switch
     from vswitch.core.verdict import Egress
+    from vswitch.fastpath.conversations import Conversations
     from vswitch.fastpath.flowcache import Flow
     from vswitch.fastpath.twins import FastPath
     from vswitch.ports.base import Options, Port
@@ -154,6 +155,10 @@ class Engine:
         self._worker.close()
 
     # Frames
+
+    def conversations(self, bridge: BridgePort) -> Conversations:
+        """Who talks to whom, of what comes in by a port. Raises KeyError where there is no such port."""
+        return self._cache.conversations(bridge)
 
     def _receive(self, attached: Attached) -> bool:
         """One turn of one port: a burst from its attachment to the attachments of others; whether more may wait."""

@@ -291,7 +291,7 @@ def alike(bare: Bare, cached: Cached, now: float) -> None:
         counts = {parties: (*each.values[:LAST], each.last) for parties, each in conversations.items()}
         assert counts == {parties: talk.counts for parties, talk in bare.talks[name].items()}, name
         for parties, each in conversations.items():
-            assert (each.egress, each.reason) in bare.talks[name][parties].fates, name
+            assert (tuple(port.name for port in each.ports), each.reason) in bare.talks[name][parties].fates, name
     assert stations(cached.switch, now) == stations(bare.switch, now)
 
 

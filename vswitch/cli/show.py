@@ -33,6 +33,7 @@ VIEWS: dict[str, View] = {
     "ports": View("ports"),
     "fdb": View("fdb"),
     "vlans": View("vlans"),
+    "flows": View("flows", narrows="mac"),
 }
 _NAMES = "|".join(VIEWS)
 
@@ -45,7 +46,7 @@ def show(
     as_json: Json = False,
     watch: Annotated[bool, typer.Option("--watch", help="Refresh every second until Control-C.")] = False,
 ) -> None:
-    """Show the ports with their counters, the stations known, or the VLANs.
+    """Show the ports with their counters, the stations known, the VLANs, or who talks to whom (`flows`, of one MAC).
 
     Example: vswitch show ports --watch
     """

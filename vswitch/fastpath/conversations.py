@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections import OrderedDict
 from itertools import chain
+from operator import itemgetter
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vswitch.core.frame import Frame
+    from vswitch.core.port import BridgePort
     from vswitch.core.verdict import Reason, Verdict
 
 FRAMES, OCTETS, LAST = range(3)
@@ -29,6 +31,9 @@ TIME: Final = Struct("d")
 MOST: Final = 4096
 """Conversations of one port, beside those whose flows its table knows, that are remembered."""
 
+_ZEROS: Final = array("Q", (0, 0, 0))
+_port: Final = itemgetter(0)  # of an Egress
+
 Parties = tuple[int, bytes, bytes]
 """The VLAN, 0 where the frame was admitted to none; source and destination."""
 
@@ -37,17 +42,17 @@ class Conversation:
     """What came in by one port from one station for another one, or for a group, in one VLAN.
 
     values: frames and octets as on the wire, and when the last of them came.
-    egress: the ports that such a frame left by when the switch last decided of one.  reason: why it was dropped then.
+    ports: those that such a frame left by when the switch last decided of one.  reason: why it was dropped then.
     flows: how many flows of it the port's table knows.
     """
 
-    __slots__ = ("egress", "flows", "parties", "reason", "values")
+    __slots__ = ("flows", "parties", "ports", "reason", "values")
 
     def __init__(self, parties: Parties) -> None:
         """No frame came yet."""
         self.parties = parties
-        self.values = array("Q", (0, 0, 0))
-        self.egress: tuple[str, ...] = ()
+        self.values = _ZEROS[:]
+        self.ports: tuple[BridgePort, ...] = ()
         self.reason: Reason | None = None
         self.flows = 0
 
@@ -66,13 +71,13 @@ class Conversation:
 class Conversations:
     """Those of one port: the ones that its flow table counts in, and of all others the last heard."""
 
-    __slots__ = ("_egress", "_known", "_others")
+    __slots__ = ("_known", "_others", "_ports")
 
     def __init__(self) -> None:
         """Nobody has spoken yet."""
         self._known: dict[Parties, Conversation] = {}
         self._others: OrderedDict[Parties, Conversation] = OrderedDict()
-        self._egress: tuple[str, ...] = ()
+        self._ports: tuple[BridgePort, ...] = ()
 
     def __len__(self) -> int:
         """How many are remembered."""
@@ -89,16 +94,25 @@ class Conversations:
     def count(self, frame: Frame, verdict: Verdict, stamp: int) -> Conversation:
         """Count a frame that the switch decided of; stamp: the time, in the octets of `TIME`."""
         parties = (frame.vid, frame.source, frame.destination)
-        conversation = self._known.get(parties) or self._recall(parties)
+        conversation = self._known.get(parties)
+        if conversation is None:
+            conversation = self._others.get(parties)
+            if conversation is None:
+                conversation = Conversation(parties)
+                self._put(conversation)
+            else:
+                self._others.move_to_end(parties)
         values = conversation.values
         values[FRAMES] += frame.segments
         values[OCTETS] += frame.octets
         values[LAST] = stamp
-        egress = tuple([port.name for port, _, _ in verdict.egress])
-        if egress != self._egress:
-            self._egress = egress
-        conversation.egress = self._egress  # one for all, not one each, in a flood of random addresses
-        conversation.reason = verdict.reason or (verdict.lost[0][1] if verdict.lost and not egress else None)
+        ports = tuple(map(_port, verdict.egress))
+        if ports != self._ports:
+            self._ports = ports
+        conversation.ports = self._ports  # one for all, not one each, in a flood of random addresses
+        conversation.reason = verdict.reason
+        if verdict.lost and not ports:
+            conversation.reason = verdict.lost[0][1]
         return conversation
 
     def join(self, conversation: Conversation) -> None:
@@ -121,16 +135,6 @@ class Conversations:
         for conversation in known:
             conversation.flows = 0
             self._put(conversation)
-
-    def _recall(self, parties: Parties) -> Conversation:
-        """One that the table does not count in, as the one heard last; a new one, where it is not remembered."""
-        conversation = self._others.get(parties)
-        if conversation is None:
-            conversation = Conversation(parties)
-            self._put(conversation)
-        else:
-            self._others.move_to_end(parties)
-        return conversation
 
     def _put(self, conversation: Conversation) -> None:
         if len(self._others) >= MOST:
