@@ -11,7 +11,7 @@ from vswitch.core.frame import Frame
 from vswitch.core.offload import HEADER, OffloadError, parse
 from vswitch.core.verdict import Reason
 from vswitch.fastpath.cache import FlowCache
-from vswitch.fastpath.conversations import LAST
+from vswitch.fastpath.conversations import TICK
 from vswitch.fastpath.flowcache import ROOM
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ class Talk:
     """What one station sent another by one port: frames and octets, when the last one came, and how they fared."""
 
     def __init__(self) -> None:
-        self.counts = (0, 0, 0.0)
+        self.counts = (0, 0, 0.0)  # the time in ticks
         self.fates = set[tuple[tuple[str, ...], Reason | None]]()
 
     def count(self, frame: Frame, verdict: Verdict, now: float) -> None:
         frames, octets, _ = self.counts
-        self.counts = frames + frame.segments, octets + frame.octets, now
+        self.counts = frames + frame.segments, octets + frame.octets, now // TICK
         egress = tuple(each.port.name for each in verdict.egress)
         lost = [reason for _, reason in verdict.lost]
         self.fates.add((egress, None if egress else verdict.reason or lost[0]))
@@ -288,7 +288,7 @@ def alike(bare: Bare, cached: Cached, now: float) -> None:
     for name, port in bare.switch.ports.items():
         assert list(cached.switch.ports[name].counters.values) == list(port.counters.values), name
         conversations = {each.parties: each for each in cached.cache.conversations(cached.switch.ports[name])}
-        counts = {parties: (*each.values[:LAST], each.last) for parties, each in conversations.items()}
+        counts = {parties: tuple(each.values) for parties, each in conversations.items()}
         assert counts == {parties: talk.counts for parties, talk in bare.talks[name].items()}, name
         for parties, each in conversations.items():
             assert (tuple(port.name for port in each.ports), each.reason) in bare.talks[name][parties].fates, name

@@ -164,12 +164,12 @@ def test_what_the_table_forgets_all_at_once_is_remembered_by_age(
     relay: Cached, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conversations, "MOST", 2)
-    for now, to in ((1.0, B), (3.0, C), (2.0, NOBODY)):
+    for now, to in ((1.0, B), (2.0, C), (3.0, NOBODY), (4.0, B)):
         relay.burst("a", [raw(to, A)] * 3, now)
     assert len(of(relay, "a")) == 3
     relay.switch.ports_changed()
-    relay.cache.keep_up(4.0)
-    assert [each.last for each in of(relay, "a")] == [2.0, 3.0]
+    relay.cache.keep_up(5.0)
+    assert [each.last for each in of(relay, "a")] == [3.0, 4.0]
 
 
 def test_a_port_that_overfills_its_table_still_counts(relay: Cached, monkeypatch: pytest.MonkeyPatch) -> None:

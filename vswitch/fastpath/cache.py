@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from vswitch.core.mac import is_group
 from vswitch.core.offload import PLAIN, Capability
 from vswitch.core.switch import longest
-from vswitch.fastpath.conversations import TIME, Conversation, Conversations
+from vswitch.fastpath.conversations import TICK, Conversation, Conversations
 from vswitch.fastpath.flowcache import KEY, TYPE, Exit, Flow
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ HEARD: Final = 512
 """Flows of which one frame came that are remembered, for a port, until their second one comes."""
 
 UNBOUNDED: Final = 1 << 30
-
-_set_clock: Final = TIME.pack_into
 
 
 class Entrance:
@@ -67,6 +65,7 @@ class FlowCache:
         self._table_type = table_type
         self._buffer = buffer
         self._clock = array("Q", (0,))
+        self._next_tick = 0.0
         self._generation = switch.generation
         self._entrances: dict[BridgePort, Entrance] = {}
         self._exits: dict[BridgePort, Exit] = {}
@@ -91,7 +90,9 @@ class FlowCache:
 
     def keep_up(self, now: float) -> None:
         """Forget verdicts that a change of ports and rules made void. now: when the frames came that are next."""
-        _set_clock(self._clock, 0, now)
+        if now >= self._next_tick:
+            self._clock[0] = ticks = int(now / TICK)
+            self._next_tick = (ticks + 1) * TICK
         if self._generation != self._switch.generation:
             self._clear()
 

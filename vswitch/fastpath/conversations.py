@@ -10,7 +10,6 @@ from array import array
 from collections import OrderedDict
 from itertools import chain
 from operator import itemgetter
-from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from vswitch.core.mac import is_group
@@ -23,10 +22,10 @@ if TYPE_CHECKING:
     from vswitch.core.verdict import Reason, Verdict
 
 FRAMES, OCTETS, LAST = range(3)
-"""Where in `Conversation.values` what stands; LAST is a time as `TIME` packs it."""
+"""Where in `Conversation.values` what stands; LAST is a time in ticks."""
 
-TIME: Final = Struct("d")
-"""Seconds of the engine's clock. The flow tables copy the eight octets and do not ask what they mean."""
+TICK: Final = 1 / 16
+"""Seconds of the engine's clock. The flow tables copy a number of ticks: it is small, and seldom another."""
 
 MOST: Final = 4096
 """Conversations of one port, beside those whose flows its table knows, that are remembered."""
@@ -58,9 +57,8 @@ class Conversation:
 
     @property
     def last(self) -> float:
-        """When the last frame came, in seconds of the engine's clock."""
-        seconds: float = TIME.unpack_from(self.values, 8 * LAST)[0]
-        return seconds
+        """When the last frame came, in seconds of the engine's clock, to a tick."""
+        return self.values[LAST] * TICK
 
     @property
     def unicast(self) -> bool:
@@ -91,8 +89,8 @@ class Conversations:
         """The one between these, if it is remembered."""
         return self._known.get(parties) or self._others.get(parties)
 
-    def count(self, frame: Frame, verdict: Verdict, stamp: int) -> Conversation:
-        """Count a frame that the switch decided of; stamp: the time, in the octets of `TIME`."""
+    def count(self, frame: Frame, verdict: Verdict, ticks: int) -> Conversation:
+        """Count a frame that the switch decided of; ticks: when it came."""
         parties = (frame.vid, frame.source, frame.destination)
         conversation = self._known.get(parties)
         if conversation is None:
@@ -105,7 +103,7 @@ class Conversations:
         values = conversation.values
         values[FRAMES] += frame.segments
         values[OCTETS] += frame.octets
-        values[LAST] = stamp
+        values[LAST] = ticks
         ports = tuple(map(_port, verdict.egress))
         if ports != self._ports:
             self._ports = ports
@@ -130,7 +128,7 @@ class Conversations:
 
     def part_all(self) -> None:
         """The port's table knows no flow any more: those heard last are remembered longest."""
-        known = sorted(self._known.values(), key=lambda each: each.last)
+        known = sorted(self._known.values(), key=lambda each: each.values[LAST])
         self._known.clear()
         for conversation in known:
             conversation.flows = 0

@@ -114,7 +114,7 @@ class FlowTable:
     """The flows that enter by one port."""
 
     def __init__(self, values: array[int], buffer: bytearray, clock: array[int]) -> None:
-        """values: the port's counters.  buffer: ROOM octets that bursts are read into.  clock: one, with the time."""
+        """values: the port's counters.  buffer: ROOM octets that bursts are read into.  clock: one number, the time."""
         self._values = values
         self._clock = clock
         self._buffer = buffer

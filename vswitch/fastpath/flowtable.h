@@ -39,7 +39,7 @@ typedef struct {
 
 /* The flows of one port. Open addressing: a power of two of slots, half of them in use at most.
  *
- * values: the port's counters.  clock: the time, as 64 bits that are only copied.  buffer: `room` octets that frames are
+ * values: the port's counters.  clock: the time, which is only copied.  buffer: `room` octets that frames are
  * read into, PADDED at least. */
 typedef struct {
     Entry **slots;
