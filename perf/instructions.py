@@ -21,7 +21,7 @@ from vswitch.ports.base import Capabilities, Options, Port, PortState
 from vswitch.ports.host import Host
 from vswitch.stages import STAGES
 
-WARM, BURSTS, BURST = 3, 200, 32
+WARM, BURSTS, BURST = 3, 2000, 32
 HERE, THERE = 0x020000000100, 0x020000000200
 FLOWS = {"": 1, ", a flow a frame": BURST}
 

@@ -277,11 +277,18 @@ class FlowTable:
         return flow, len(flow.exits)
 
     def _count_run(self, run: Flow, length: int, count: int) -> None:
-        """So many plain frames of this length passed."""
-        self._count_received(run, count, count * (length - HEADER))
-        values = run.exits[0][0].values
-        values[TRANSMIT] += count * (max(length, PADDED) - HEADER)
-        values[TRANSMIT + 1 + run.cast] += count
+        """So many plain frames of this length passed: as `_count_received`, without a call, and as sent."""
+        octets, cast = count * (length - HEADER), run.cast
+        received, sent, counts = self._values, run.exits[0][0].values, run.conversation.values
+        received[RECEIVE] += octets
+        received[RECEIVE + 1 + cast] += count
+        if run.drop >= 0:
+            received[DROPPED + run.drop] += count
+        counts[FRAMES] += count
+        counts[OCTETS] += octets
+        counts[LAST] = self._clock[0]
+        sent[TRANSMIT] += octets if length >= PADDED else count * MINIMUM
+        sent[TRANSMIT + 1 + cast] += count
 
     def _count_received(self, flow: Flow, frames: int, octets: int) -> None:
         self._values[RECEIVE] += octets
