@@ -290,6 +290,9 @@ def alike(bare: Bare, cached: Cached, now: float) -> None:
         conversations = {each.parties: each for each in cached.cache.conversations(cached.switch.ports[name])}
         counts = {parties: tuple(each.values) for parties, each in conversations.items()}
         assert counts == {parties: talk.counts for parties, talk in bare.talks[name].items()}, name
+        entrance = cached.cache._entrances[cached.switch.ports[name]]
+        known = Counter(flow.conversation.parties for flow in entrance.flows.values())
+        assert known == {parties: each.flows for parties, each in conversations.items() if each.flows}, name
         for parties, each in conversations.items():
             assert (tuple(port.name for port in each.ports), each.reason) in bare.talks[name][parties].fates, name
     assert stations(cached.switch, now) == stations(bare.switch, now)

@@ -128,6 +128,9 @@ def test_counts_outlive_the_flows_that_made_them(relay: Cached) -> None:
     relay.switch.fdb.remove(1, parse_mac(A))
     relay.burst("a", [raw(B, A)] * 5, 0.0)
     assert between(relay, A, B).values[FRAMES] == 15
+    assert between(relay, A, B).flows == 1
+    relay.switch.fdb.remove(1, parse_mac(A))
+    assert between(relay, A, B).flows == 0
     assert len(of(relay, "a")) == 1
 
 
