@@ -21,25 +21,26 @@ from vswitch.ports.base import Capabilities, Options, Port, PortState
 from vswitch.ports.host import Host
 from vswitch.stages import STAGES
 
-WARM, BURSTS, BURST = 3, 200, 32
-FRAME = bytes(HEADER) + bytes.fromhex("020000000002 020000000001 88b5") + bytes(46)
-ANSWER = bytes(HEADER) + bytes.fromhex("020000000001 020000000002 88b5") + bytes(46)
+WARM, BURSTS, BURST = 3, 2000, 32
+HERE, THERE = 0x020000000100, 0x020000000200
+FLOWS = {"": 1, ", a flow a frame": BURST}
 
 
 def count() -> dict[str, float]:
     """Instructions in userspace for a frame of a burst of 32, with each twin. Raises MissingError."""
     needs("valgrind", "valgrind")
     return {
-        name: round((_run(mode, "forward") - _run(mode, "spare")) / BURSTS / BURST)
+        name + of: round((_run(mode, "forward", flows) - _run(mode, "spare", flows)) / BURSTS / BURST)
+        for of, flows in FLOWS.items()
         for name, mode in (("native", "require"), ("python", "off"))
     }
 
 
-def _run(mode: str, what: str) -> int:
+def _run(mode: str, what: str, flows: int) -> int:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "out")
         call = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", "--trace-children=no"]
-        call += [sys.executable, "-m", "perf.instructions", what]
+        call += [sys.executable, "-m", "perf.instructions", what, str(flows)]
         environment = os.environ | {"VSWITCH_NATIVE": mode, "PYTHONHASHSEED": "0"}
         done = subprocess.run(call, env=environment, capture_output=True, text=True, check=True)
     return int(re.findall(r"Collected : (\d+)", done.stderr)[0])
@@ -49,7 +50,7 @@ class SocketPort(Port):
     """A port that is one end of a pair of sockets; the guest has the other one."""
 
     kind = "socket"
-    direct = True
+    reads_direct = writes_direct = True
 
     def __init__(self) -> None:
         """Not open yet."""
@@ -83,20 +84,29 @@ class SocketPort(Port):
         return len(frames)
 
 
-async def drive(*, forward: bool) -> None:
+def frame(destination: int, source: int) -> bytes:
+    """From one of the stations to another."""
+    return b"".join((bytes(HEADER), destination.to_bytes(6), source.to_bytes(6), b"\x88\xb5", bytes(46)))
+
+
+async def drive(flows: int, *, forward: bool) -> None:
     """Bursts from one guest to another; or the same work for everybody else, while the switch is spared."""
     engine = Engine(Switch([stage() for stage in STAGES]), busy_poll=0)
     here, there = SocketPort(), SocketPort()
     await engine.attach(BridgePort("here"), here)
     await engine.attach(BridgePort("there"), there)
     receive = partial(engine._receive, engine.attached["here"])
-    there.guest.send(ANSWER)
+    pairs = [(HERE + number % flows, THERE + number % flows) for number in range(BURST)]
+    for ours, theirs in pairs[:flows]:
+        there.guest.send(frame(ours, theirs))
     await asyncio.sleep(0.01)
-    here.guest.recv(2000)
+    for _ in range(flows):
+        here.guest.recv(2000)
+    frames = [frame(theirs, ours) for ours, theirs in pairs]
     for burst in range(WARM + BURSTS):
         spare = burst >= WARM and not forward
-        for _ in range(BURST):
-            here.guest.send(FRAME)
+        for each in frames:
+            here.guest.send(each)
         if not spare:
             receive()
         taker = here.near if spare else there.guest
@@ -106,4 +116,4 @@ async def drive(*, forward: bool) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(drive(forward=sys.argv[1] == "forward"))
+    asyncio.run(drive(int(sys.argv[2]), forward=sys.argv[1] == "forward"))

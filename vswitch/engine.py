@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from vswitch.core.offload import Buffer
     from vswitch.core.port import BridgePort
     from vswitch.core.switch import Switch
+    from vswitch.fastpath.conversations import Conversations
     from vswitch.fastpath.flowcache import Flow
     from vswitch.fastpath.twins import FastPath
     from vswitch.ports.base import Options, Port
@@ -157,6 +158,10 @@ class Engine:
 
     # Frames
 
+    def conversations(self, bridge: BridgePort) -> Conversations:
+        """Who talks to whom, of what comes in by a port. Raises KeyError where there is no such port."""
+        return self._cache.conversations(bridge)
+
     def _receive(self, attached: Attached) -> bool:
         """One turn of one port: a burst from its attachment to the attachments of others; whether more may wait."""
         now = self.clock()
@@ -210,7 +215,7 @@ class Engine:
         """The fast path reads and writes by itself, and hands back what it cannot forward; how many frames came."""
         cache, fd, left = self._cache, attached.port.fileno(), most
         while left > 0:
-            cache.keep_up()
+            cache.keep_up(now)
             read, flows, length, flow, done = attached.table.burst(fd, left, BURST_OCTETS, attached.port.packet)
             cache.heard(flows, attached.bridge, now)
             left -= read
@@ -224,7 +229,7 @@ class Engine:
         cache, touched = self._cache, set[Attached]()
         raws = attached.port.receive_burst(self._buffers)
         for raw in raws:
-            cache.keep_up()
+            cache.keep_up(now)
             flow, done = attached.table.carry(raw)
             if flow is not None:
                 cache.heard((flow,), attached.bridge, now)
@@ -256,8 +261,7 @@ class Engine:
             egress = verdict.egress
             if self.observers:
                 mark = self.observers.decided(frame, verdict)
-            if mark is None or self.observers.indifferent(frame, verdict):
-                self._cache.offer(frame, verdict)
+            self._cache.offer(frame, verdict, keep=mark is None or self.observers.indifferent(frame, verdict))
         outlets = [self._by_port[each.port] for each in egress]
         for outlet, each in zip(outlets, egress, strict=True):
             outlet.put(each, mark)

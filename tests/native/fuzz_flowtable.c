@@ -161,6 +161,7 @@ static void crowd(Script *script)
 
 static void act(Script *script, uint32_t what)
 {
+    now++;
     if (what == 0)
         read_nothing();
     else if (what < 2)
@@ -185,7 +186,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     Script script = {data, data + size};
     if (states[0] == NULL)
         open_peers();
-    table = (Table){.values = values};
+    table = (Table){.values = values, .clock = &now};
     CHECK(init_table(&table, number(&script, 4) * 0x9E3779B97F4A7C15U));
     for (int i = 0; i < RECENT; i++)
         recent[i].length = make_frame(&script, recent[i].octets);

@@ -29,6 +29,7 @@ static uint64_t *counters[PEERS], expected[PEERS + 1][COUNTERS];
 static Table table;
 static Entry *known[MOST_KNOWN + 1]; /* one more, for a moment */
 static uint8_t peers[MOST_KNOWN + 1][MOST_EXITS];
+static uint64_t counted[MOST_KNOWN + 1][COUNTS], now; /* of the conversation of each, and what the clock says */
 static size_t count;
 static struct {
     unsigned long scripts, flows, taken, matches, superframes, edited, handed_back, refused, order;
@@ -111,9 +112,11 @@ static size_t number_by_key(const uint64_t key[2])
 
 static void forget(size_t at)
 {
+    free(known[at]->counts);
     free(known[at]);
     count--;
     known[at] = known[count];
+    memcpy(counted[at], counted[count], sizeof *counted);
     memcpy(peers[at], peers[count], MOST_EXITS);
 }
 
@@ -144,6 +147,9 @@ static void add(Script *script, const uint8_t *raw)
         put_be16(entry->exit[i].tag, number(script, 2) ? 0x8100 : 0x88A8);
         put_be16(entry->exit[i].tag + 2, 0x200A);
     }
+    entry->counts = calloc(COUNTS, sizeof *entry->counts);
+    CHECK(entry->counts != NULL);
+    memset(counted[count], 0, sizeof *counted);
     CHECK(insert(&table, entry, &before));
     CHECK(before == (old < count ? known[old] : NULL));
     known[count++] = entry;
@@ -239,6 +245,9 @@ static uint32_t expect_carried(const Entry *entry, const uint8_t *raw, size_t go
     const uint8_t *to = peers[number_of(entry)];
     expected[PEERS][RECEIVE] += wire->octets;
     expected[PEERS][RECEIVE + 1 + entry->cast] += wire->segments;
+    counted[number_of(entry)][FRAMES] += wire->segments;
+    counted[number_of(entry)][OCTETS] += wire->octets;
+    counted[number_of(entry)][LAST] = now;
     if (entry->drop >= 0)
         expected[PEERS][DROPPED + entry->drop] += wire->segments;
     for (uint32_t done = 0; done < entry->exits; done++) {
@@ -261,6 +270,8 @@ static void compare_counters(void)
     for (int peer = 0; peer < PEERS; peer++)
         CHECK(memcmp(counters[peer], expected[peer], DROPPED * sizeof(uint64_t)) == 0);
     CHECK(memcmp(table.values, expected[PEERS], sizeof *expected) == 0);
+    for (size_t at = 0; at < count; at++)
+        CHECK(memcmp(known[at]->counts, counted[at], sizeof *counted) == 0);
     for (int peer = LEFT; peer <= RIGHT; peer++)
         CHECK(recv(takers[peer].far, octets, sizeof octets, 0) < 0 && errno == EAGAIN);
 }

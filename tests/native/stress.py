@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from vswitch.core.offload import HEADER, PLAIN
 from vswitch.fastpath._flowcache import FlowTable
+from vswitch.fastpath.conversations import Conversation
 from vswitch.fastpath.flowcache import ROOM, Exit, Flow
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ WRONG: tuple[dict[str, Any], ...] = (
     {"exits": [()]},
     {"exits": ((1, 2, 3),)},
     {"exits": (("no exit", None),)},
+    {"conversation": None},
+    {"conversation": SimpleNamespace(values=array("Q"))},
 )
 
 
@@ -56,16 +59,18 @@ class Stress:
             end.setblocking(False)
         self.values = array("Q", bytes(8 * 40))
         self.buffer = bytearray(ROOM)
+        self.clock = array("Q", (0,))
         self.exit = Exit(array("Q", bytes(8 * 40)))
         self.exit.state[0] = self.near.fileno()
-        self.table = FlowTable(self.values, self.buffer, 1)
+        self.table = FlowTable(self.values, self.buffer, self.clock, 1)
         self.frames = [frame(number) for number in range(STATIONS)]
         self.flows = [self.flow(raw) for raw in self.frames]
 
     def flow(self, raw: bytes) -> Flow:
         """Of this frame: it leaves as it came, and with a tag."""
         exits = ((self.exit, None), (self.exit, TAG))
-        return Flow(raw[: HEADER + 14], (1, raw[16:22]), (), 0, -1, 1 << 30, 127, exits, ())
+        conversation = Conversation((1, raw[16:22], raw[10:16]))
+        return Flow(raw[: HEADER + 14], (1, raw[16:22]), (), 0, -1, 1 << 30, 127, exits, (), conversation)
 
     def play(self) -> None:
         """All that can be done with a table, some 400 operations."""
@@ -82,7 +87,7 @@ class Stress:
         self.fail()
         self.table.match(frame(STATIONS))
         self.table.clear()
-        FlowTable(self.values, self.buffer, 2).add(self.flows[0])
+        FlowTable(self.values, self.buffer, self.clock, 2).add(self.flows[0])
 
     def fail(self) -> None:
         """All that is refused."""
@@ -92,14 +97,15 @@ class Stress:
         half = ((self.exit, TAG), (self.exit, b"x"))
         for wrong in (*WRONG, {"exits": half}, {"exits": ((self.exit, None), (short, None))}):
             refused(table.add, SimpleNamespace(**fields | wrong))
-        for name in ("key", "station", "cast", "drop", "longest", "offload", "exits"):
+        for name in ("key", "station", "cast", "drop", "longest", "offload", "exits", "conversation"):
             refused(table.add, SimpleNamespace(**{each: fields[each] for each in fields if each != name}))
         for method in (table.discard, table.match, table.carry, table.burst):
             refused(method, 5)
         refused(table.match, bytes(ROOM + 1))
         refused(table.burst, NOT_OPEN, 1, 1)
         for values, buffer in ((self.values, bytearray(5)), (short.values, self.buffer), (5, 5)):
-            refused(FlowTable, values, buffer, 1)
+            refused(FlowTable, values, buffer, self.clock, 1)
+        refused(FlowTable, self.values, self.buffer, array("Q"), 1)
 
     def drain(self) -> None:
         """Read what arrived at both ends."""
@@ -110,7 +116,7 @@ class Stress:
 
     def references(self) -> int:
         """To what every round uses."""
-        shared = (self.values, self.buffer, self.exit, self.exit.state, self.exit.values, TAG, *self.flows)
+        shared = (self.values, self.buffer, self.clock, self.exit, self.exit.state, self.exit.values, TAG, *self.flows)
         return sum(sys.getrefcount(each) for each in shared)
 
 

@@ -119,7 +119,7 @@ def test_a_wrong_access_would_end_the_process(instrumented: Path, tmp_path: Path
     build(tmp_path, *SANITIZED, "-I", FASTPATH)
     short = (
         "from array import array; from _flowcache import FlowTable; "
-        "FlowTable(array('Q', bytes(99 * 8)), bytearray(1 << 17), 1).match(bytes(22) + b'\\x81\\0')"
+        "FlowTable(array('Q', bytes(99 * 8)), bytearray(1 << 17), array('Q', (0,)), 1).match(bytes(22) + b'\\x81\\0')"
     )
     with pytest.raises(AssertionError, match="heap-buffer-overflow"):
         run_instrumented(tmp_path, "-c", short)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from tests.unit.twins import Lab, flow_key, make_flow
@@ -25,6 +26,7 @@ class Twins:
     def __init__(self, native: FastPath) -> None:
         self.labs = Lab(PYTHON), Lab(native)
         self.numbers: dict[Flow | None, int] = {None: -1}
+        self.flows: dict[Lab, deque[Flow]] = {lab: deque(maxlen=10) for lab in self.labs}
 
     def __enter__(self) -> Twins:
         return self
@@ -42,6 +44,7 @@ class Twins:
             flow = make_flow(raw, *zip((lab.b, lab.c, lab.d), tags, strict=False), **changes)
             self.numbers[flow] = number
             lab.table.add(flow)
+            self.flows[lab].append(flow)
 
     def forget(self, raw: bytes | None) -> None:
         """One flow, or all."""
@@ -56,6 +59,11 @@ class Twins:
         for lab in self.labs:
             lab.guests[1 + exit_].exit.state[1] = held
 
+    def tick(self) -> None:
+        """It is later."""
+        for lab in self.labs:
+            lab.clock[0] += 1
+
     def match(self, raw: Buffer) -> bool:
         """Whether they know the frame."""
         answers = [lab.table.match(raw) for lab in self.labs]
@@ -65,6 +73,7 @@ class Twins:
 
     def carry(self, raw: Buffer) -> None:
         """Forward one frame."""
+        self.tick()
         ours, theirs = ((self.numbers[flow], done) for flow, done in (lab.table.carry(raw) for lab in self.labs))
         assert ours == theirs, bytes(raw).hex()
         self.compare()
@@ -75,6 +84,7 @@ class Twins:
             lab.a.send(*raws)
         left = len(raws)
         while left:
+            self.tick()
             ours, theirs = (self._turn(lab, frames, octets) for lab in self.labs)
             assert ours == theirs, [raw.hex() for raw in raws]
             left -= ours[0]
@@ -85,6 +95,8 @@ class Twins:
         for ours, theirs in zip(self.labs[0].guests, self.labs[1].guests, strict=True):
             assert [each.hex() for each in theirs.received()] == [each.hex() for each in ours.received()]
             assert list(theirs.counters.values) == list(ours.counters.values)
+        counted = [[list(flow.conversation.values) for flow in self.flows[lab]] for lab in self.labs]
+        assert counted[0] == counted[1]
 
     def _turn(self, lab: Lab, frames: int, octets: int) -> tuple[int, list[int], int, int, int, bytes]:
         read, met, length, flow, done = lab.burst(frames, octets)

@@ -11,6 +11,7 @@ from vswitch.core.frame import Frame
 from vswitch.core.offload import HEADER, OffloadError, parse
 from vswitch.core.verdict import Reason
 from vswitch.fastpath.cache import FlowCache
+from vswitch.fastpath.conversations import TICK
 from vswitch.fastpath.flowcache import ROOM
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from vswitch.core.offload import Buffer
     from vswitch.core.port import BridgePort
     from vswitch.core.switch import Switch
-    from vswitch.core.verdict import Egress
+    from vswitch.core.verdict import Egress, Verdict
+    from vswitch.fastpath.conversations import Parties
     from vswitch.fastpath.flowcache import Flow
     from vswitch.fastpath.twins import FastPath, Table
 
@@ -29,22 +31,45 @@ JUNK: Final = b"junk"
 """Fills a socket, and is no frame that a guest gets."""
 
 
+class Talk:
+    """What one station sent another by one port: frames and octets, when the last one came, and how they fared."""
+
+    def __init__(self) -> None:
+        self.counts = (0, 0, 0.0)  # the time in ticks
+        self.fates = set[tuple[tuple[str, ...], Reason | None]]()
+
+    def count(self, frame: Frame, verdict: Verdict, now: float) -> None:
+        frames, octets, _ = self.counts
+        self.counts = frames + frame.segments, octets + frame.octets, now // TICK
+        egress = tuple(each.port.name for each in verdict.egress)
+        lost = [reason for _, reason in verdict.lost]
+        self.fates.add((egress, None if egress else verdict.reason or lost[0]))
+
+
 class Bare:
-    """Every frame is decided by the switch."""
+    """Every frame is decided by the switch. talks: by port, then by VLAN and addresses."""
 
     def __init__(self, switch: Switch) -> None:
         self.switch = switch
         self.received: defaultdict[str, list[bytes]] = defaultdict(list)
+        self.talks: defaultdict[str, defaultdict[Parties, Talk]] = defaultdict(lambda: defaultdict(Talk))
 
     def plug(self, bridge: BridgePort) -> None:
         self.switch.add_port(bridge)
 
     def unplug(self, name: str) -> None:
         self.switch.remove_port(name)
+        self.talks.pop(name, None)
 
     def burst(self, name: str, raws: Sequence[bytes], now: float) -> None:
         for raw in raws:
-            verdict = self.switch.receive_raw(raw, self.switch.ports[name], now)
+            bridge = self.switch.ports[name]
+            frame = Frame.parse(raw, bridge)
+            if isinstance(frame, Reason):
+                self.switch.refuse(raw, bridge, frame)
+                continue
+            verdict = self.switch.receive(frame, now)
+            self.talks[name][frame.vid, frame.source, frame.destination].count(frame, verdict, now)
             for egress in verdict.egress:
                 for octets in leave(egress):
                     self.received[egress.port.name].append(octets)
@@ -159,7 +184,7 @@ class Cached:
         coming = iter(raws)
         left = BURST
         while left > 0:
-            self.cache.keep_up()
+            self.cache.keep_up(now)
             read, flows, length, flow, done = attached.table.burst(attached.near.fileno(), left, BURST_OCTETS)
             for _ in range(read - (length >= 0)):
                 self._note(next(coming), attached.table)
@@ -173,7 +198,7 @@ class Cached:
     def _relay(self, attached: Attachment, raws: Iterable[bytes], now: float) -> None:
         touched = set[Attachment]()
         for raw in raws:
-            self.cache.keep_up()
+            self.cache.keep_up(now)
             flow, done = attached.table.carry(memoryview(bytearray(raw)))
             handed_back = flow is None or done < len(flow.exits)
             if not handed_back:
@@ -262,6 +287,14 @@ def alike(bare: Bare, cached: Cached, now: float) -> None:
         assert [each.hex() for each in received[name]] == [each.hex() for each in octets], name
     for name, port in bare.switch.ports.items():
         assert list(cached.switch.ports[name].counters.values) == list(port.counters.values), name
+        conversations = {each.parties: each for each in cached.cache.conversations(cached.switch.ports[name])}
+        counts = {parties: tuple(each.values) for parties, each in conversations.items()}
+        assert counts == {parties: talk.counts for parties, talk in bare.talks[name].items()}, name
+        entrance = cached.cache._entrances[cached.switch.ports[name]]
+        known = Counter(flow.conversation.parties for flow in entrance.flows.values())
+        assert known == {parties: each.flows for parties, each in conversations.items() if each.flows}, name
+        for parties, each in conversations.items():
+            assert (tuple(port.name for port in each.ports), each.reason) in bare.talks[name][parties].fates, name
     assert stations(cached.switch, now) == stations(bare.switch, now)
 
 

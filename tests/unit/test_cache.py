@@ -291,7 +291,7 @@ def test_a_change_of_ports_voids_every_flow_before_the_next_burst(
 ) -> None:
     flows = talk(relay)
     change(relay.switch)
-    relay.cache.keep_up()
+    relay.cache.keep_up(0.0)
     assert not any(knows(relay, *flow) for flow in flows)
     assert relay.cache._stations == {}
 

@@ -115,7 +115,7 @@ def test_a_table_knows_what_a_dictionary_would(lab: Lab) -> None:
 
 def test_a_table_holds_a_flow_once_and_lets_it_go(lab: Lab) -> None:
     flow = make_flow(raw(B, A), lab.b, (lab.c, TAG))
-    counted = sys.getrefcount(flow), sys.getrefcount(lab.b.exit.state), sys.getrefcount(flow.exits)
+    counted = sys.getrefcount(flow), sys.getrefcount(lab.b.exit.state), sys.getrefcount(flow.conversation.values)
     other = make_flow(raw(B, A), lab.d)
     for forget in (lab.table.clear, lambda: lab.table.discard(flow.key), lambda: lab.table.add(other)):
         for _ in range(3):
@@ -125,7 +125,7 @@ def test_a_table_holds_a_flow_once_and_lets_it_go(lab: Lab) -> None:
         lab.table.match(raw(B, A))
         forget()
         gc.collect()
-        now = sys.getrefcount(flow), sys.getrefcount(lab.b.exit.state), sys.getrefcount(flow.exits)
+        now = sys.getrefcount(flow), sys.getrefcount(lab.b.exit.state), sys.getrefcount(flow.conversation.values)
         assert now == counted
 
 
@@ -449,6 +449,33 @@ def test_drops_are_counted_for_their_reason_and_by_segments(lab: Lab, reason: Re
     assert lab.a.counters.receive.frames == [9, 0, 0]
 
 
+def test_a_conversation_counts_what_the_port_counts_as_received(lab: Lab) -> None:
+    sent = Octets(b"\2\0\0\0\0\2", b"\2\0\0\0\0\1", (), IPV4, True, 0, 3000, 1000)
+    short, flood, waits = raw(B, A, payload=b"x"), raw(BROADCAST, A), raw(C, A)
+    stopped = lab.knows(short, drop=Reason.SAME_PORT.number)
+    flows = [lab.knows(sent.raw, lab.b), stopped, lab.knows(flood, lab.b, (lab.c, TAG)), lab.knows(waits, lab.d)]
+    lab.d.exit.state[1] = 1
+    lab.clock[0] = 7
+    lab.a.send(sent.raw, short, short, flood, short, waits)
+    assert lab.burst()[0] == 6
+    lab.clock[0] = (1 << 64) - 1
+    lab.table.carry(flood)
+    counts = [list(flow.conversation.values) for flow in flows]
+    assert counts == [[3, 3162, 7], [3, 45, 7], [2, 128, (1 << 64) - 1], [1, 64, 7]]
+    assert [sum(each) for each in zip(*counts, strict=True)][1] == lab.a.counters.receive.octets
+    assert sum(each[0] for each in counts) == sum(lab.a.counters.receive.frames)
+
+
+def test_flows_of_one_conversation_count_in_it_together(lab: Lab) -> None:
+    frames = [raw(B, A), raw(B, A, ethertype=0x0800)]
+    first = lab.knows(frames[0], lab.b)
+    lab.knows(frames[1], lab.b, conversation=first.conversation)
+    lab.a.send(*frames, *frames, frames[0])
+    lab.burst()
+    lab.table.clear()
+    assert list(first.conversation.values) == [5, 5 * 64, 0]
+
+
 # Descriptors that fail
 
 
@@ -510,6 +537,10 @@ WRONG: dict[str, dict[str, Any]] = {
     "a short tag": {"exits": ((Exit(array("Q", bytes(160))), b"\x81\0\0"),)},
     "a long tag": {"exits": ((Exit(array("Q", bytes(160))), b"\x81\0\0\0\0"),)},
     "a tag of another kind": {"exits": ((Exit(array("Q", bytes(160))), 5),)},
+    "a conversation": {"conversation": None},
+    "a short conversation": {"conversation": Anything(values=array("Q", (0, 0)))},
+    "a narrow conversation": {"conversation": Anything(values=array("I", (0, 0, 0)))},
+    "a constant conversation": {"conversation": Anything(values=bytes(24))},
     "a second exit": {"exits": ((Exit(array("Q", bytes(160))), None), (Exit(array("Q", bytes(160))), b"x"))},
 }
 
@@ -525,7 +556,7 @@ def test_the_native_table_refuses_what_is_no_flow(native: FastPath, wrong: dict[
             with pytest.raises((TypeError, ValueError, AttributeError, OverflowError, BufferError)):
                 lab.table.add(flow)
         assert len(lab.table) == 0
-        for name in ("key", "cast", "drop", "longest", "offload", "exits"):
+        for name in ("key", "cast", "drop", "longest", "offload", "exits", "conversation"):
             less: Any = Anything(**{each: value for each, value in fields.items() if each != name})
             with pytest.raises(AttributeError, match=name):
                 lab.table.add(less)
@@ -536,30 +567,35 @@ def test_the_native_table_refuses_what_is_no_flow(native: FastPath, wrong: dict[
 
 
 VALUES = array("Q", bytes(8 * 20))
+CLOCK = array("Q", (0,))
 
 
 @pytest.mark.parametrize(
-    ("values", "buffer"),
+    ("values", "buffer", "clock"),
     [
-        (VALUES, bytearray(ROOM - 1)),
-        (VALUES, bytes(ROOM)),
-        (VALUES, array("H", bytes(2 * ROOM))),
-        (VALUES, None),
-        (array("Q", bytes(56)), bytearray(ROOM)),
-        (array("I", bytes(160)), bytearray(ROOM)),
-        (bytes(160), bytearray(ROOM)),
-        ([0] * 20, bytearray(ROOM)),
+        (VALUES, bytearray(ROOM - 1), CLOCK),
+        (VALUES, bytes(ROOM), CLOCK),
+        (VALUES, array("H", bytes(2 * ROOM)), CLOCK),
+        (VALUES, None, CLOCK),
+        (array("Q", bytes(56)), bytearray(ROOM), CLOCK),
+        (array("I", bytes(160)), bytearray(ROOM), CLOCK),
+        (bytes(160), bytearray(ROOM), CLOCK),
+        ([0] * 20, bytearray(ROOM), CLOCK),
+        (VALUES, bytearray(ROOM), array("Q")),
+        (VALUES, bytearray(ROOM), array("I", (0, 0))),
+        (VALUES, bytearray(ROOM), 5.0),
     ],
-    ids=["small", "read only", "wide", "none", "few counters", "narrow counters", "constant counters", "a list"],
-)
-def test_the_native_table_refuses_other_memory(native: FastPath, values: Any, buffer: Any) -> None:
+    ids=["small", "read only", "wide", "none", "few counters", "narrow counters", "constant counters", "a list",
+         "no clock", "a narrow clock", "a time"],
+)  # fmt: skip
+def test_the_native_table_refuses_other_memory(native: FastPath, values: Any, buffer: Any, clock: Any) -> None:
     for _ in range(100):
         with pytest.raises((ValueError, TypeError, BufferError)):
-            native.table(values, buffer)
+            native.table(values, buffer, clock)
 
 
 def test_the_native_table_refuses_other_arguments(native: FastPath) -> None:
-    table: Any = native.table(VALUES, bytearray(ROOM))
+    table: Any = native.table(VALUES, bytearray(ROOM), CLOCK)
     calls: list[Callable[[], object]] = [
         lambda: table.burst(),
         lambda: table.burst("0", 1, 1),

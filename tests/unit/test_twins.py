@@ -41,7 +41,7 @@ def environment(mode: str | None) -> dict[str, str]:
 
 
 def table(path: FastPath) -> Table:
-    return path.table(array("Q", bytes(8 * (8 + len(Reason)))), bytearray(ROOM))
+    return path.table(array("Q", bytes(8 * (8 + len(Reason)))), bytearray(ROOM), array("Q", (0,)))
 
 
 # Which one
@@ -150,7 +150,7 @@ class Wrong(FlowTable):
 
 @pytest.fixture
 def shadowed() -> Lab:
-    return Lab(FastPath("python", lambda values, buffer: ShadowTable(values, buffer, Wrong)))
+    return Lab(FastPath("python", lambda values, buffer, clock: ShadowTable(values, buffer, clock, Wrong)))
 
 
 @pytest.mark.parametrize("way", ["burst", "carry"])
@@ -183,7 +183,7 @@ def test_a_long_frame_is_told_by_its_first_octets(caplog: pytest.LogCaptureFixtu
         def match(self, raw: Buffer) -> Match | None:
             return None
 
-    lab = Lab(FastPath("python", lambda values, buffer: ShadowTable(values, buffer, Blind)))
+    lab = Lab(FastPath("python", lambda values, buffer, clock: ShadowTable(values, buffer, clock, Blind)))
     frame = raw(B, A, payload=b"x" * 5000)
     lab.knows(frame, lab.b)
     lab.table.carry(frame)
@@ -196,11 +196,11 @@ def test_a_long_frame_is_told_by_its_first_octets(caplog: pytest.LogCaptureFixtu
 def test_both_know_the_same_flows() -> None:
     made: list[FlowTable] = []
 
-    def other(values: array[int], buffer: bytearray) -> Table:
-        made.append(FlowTable(values, buffer))
+    def other(values: array[int], buffer: bytearray, clock: array[int]) -> Table:
+        made.append(FlowTable(values, buffer, clock))
         return made[0]
 
-    lab = Lab(FastPath("python", lambda values, buffer: ShadowTable(values, buffer, other)))
+    lab = Lab(FastPath("python", lambda values, buffer, clock: ShadowTable(values, buffer, clock, other)))
     flows: list[Flow] = [make_flow(raw(B, A, (0x8100, tci)), lab.b) for tci in range(3)]
     for flow in flows:
         lab.table.add(flow)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from array import array
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +12,7 @@ import pytest
 from vswitch.core.offload import HEADER, Capability
 from vswitch.core.port import BridgePort
 from vswitch.core.stats import PortCounters
+from vswitch.fastpath.conversations import Conversation
 from vswitch.fastpath.flowcache import KEY, ROOM, TAG_END, TYPE, Exit, Flow
 from vswitch.fastpath.twins import FastPath, FastPathError, choose
 
@@ -72,7 +74,8 @@ class Lab:
     def __init__(self, path: FastPath) -> None:
         self.a, self.b, self.c, self.d = self.guests = [Guest(name) for name in "abcd"]
         self.buffer = bytearray(ROOM)
-        self.table: Table = path.table(self.a.counters.values, self.buffer)
+        self.clock = array("Q", (0,))
+        self.table: Table = path.table(self.a.counters.values, self.buffer, self.clock)
 
     def burst(self, frames: int = 64, octets: int = 1 << 20) -> tuple[int, list[Flow], int, Flow | None, int]:
         return self.table.burst(self.a.near.fileno(), frames, octets)
@@ -101,6 +104,7 @@ def make_flow(raw: bytes, *exits: Guest | tuple[Guest, bytes | None], **changes:
         "offload": Capability.ALL,
         "exits": tuple((guest.exit, tag) for guest, tag in pairs),
         "ports": tuple(guest.bridge for guest, _ in pairs),
+        "conversation": Conversation((1, b"", b"")),
     }
     return Flow(**{**fields, **changes})
 

@@ -34,6 +34,7 @@ VIEWS: dict[str, View] = {
     "fdb": View("fdb"),
     "vlans": View("vlans"),
     "history": View("history", narrows="mac"),
+    "flows": View("flows", narrows="mac"),
 }
 _NAMES = "|".join(VIEWS)
 
@@ -46,7 +47,9 @@ def show(
     as_json: Json = False,
     watch: Annotated[bool, typer.Option("--watch", help="Refresh every second until Control-C.")] = False,
 ) -> None:
-    """Show the ports with their counters, the stations known, the VLANs, or what became of stations (of one MAC).
+    """Show ports with their counters, stations known, VLANs, what became of stations, or who talks to whom.
+
+    A MAC behind `history` or `flows` shows what concerns that one.
 
     Example: vswitch show ports --watch
     """

@@ -64,6 +64,24 @@ def history(rows: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
+def flows(rows: Sequence[dict[str, Any]]) -> Table:
+    """`show flows`."""
+    table = _table("PORT", "SOURCE", "DESTINATION", ">VLAN", "EGRESS", ">FRAMES", ">BYTES", ">AGE", "NOTE")
+    for row in rows:
+        table.add_row(
+            row["port"],
+            row["source"],
+            row["destination"],
+            str(row["vlan"] or "-"),
+            _decision(row["reason"], " ".join(row["egress"]) or "-"),
+            f"{row['frames']:,}",
+            f"{row['bytes']:,}",
+            f"{row['age']:.1f} s",
+            "one-way" if row["one_way"] else "-",
+        )
+    return table
+
+
 def explanation(answer: dict[str, Any]) -> Table:
     """`explain`: every rule, then every port, then the verdict."""
     table = _table("RULE", "WHAT IT SAW", "DECISION")

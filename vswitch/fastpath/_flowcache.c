@@ -18,7 +18,7 @@ enum { LEAST_ROOM = 68 * 1024 }; /* of a receive buffer: ROOM of flowcache.py */
 typedef struct {
     PyObject_HEAD
     Table table;
-    Py_buffer values, buffer;
+    Py_buffer values, buffer, clock;
     bool busy; /* a burst runs, without the interpreter's lock */
 } FlowTable;
 
@@ -72,10 +72,10 @@ static void clear_table(Table *table)
 
 static PyObject *FlowTable_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    PyObject *values, *buffer;
+    PyObject *values, *buffer, *clock;
     unsigned long long seed;
     (void)kwargs;
-    if (!PyArg_ParseTuple(args, "OOK", &values, &buffer, &seed))
+    if (!PyArg_ParseTuple(args, "OOOK", &values, &buffer, &clock, &seed))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     FlowTable *self = (FlowTable *)alloc(type, 0);
@@ -84,11 +84,12 @@ static PyObject *FlowTable_new(PyTypeObject *type, PyObject *args, PyObject *kwa
     if (!init_table(&self->table, seed))
         PyErr_NoMemory();
     if (self->table.slots == NULL || !get_view(values, 8, DROPPED, &self->values) ||
-        !get_view(buffer, 1, LEAST_ROOM, &self->buffer)) {
+        !get_view(buffer, 1, LEAST_ROOM, &self->buffer) || !get_view(clock, 8, 1, &self->clock)) {
         Py_DECREF((PyObject *)self);
         return NULL;
     }
     self->table.values = self->values.buf;
+    self->table.clock = self->clock.buf;
     self->table.buffer = self->buffer.buf;
     self->table.room = (size_t)self->buffer.len;
     return (PyObject *)self;
@@ -103,6 +104,7 @@ static void FlowTable_dealloc(FlowTable *self)
     free(self->table.slots);
     PyBuffer_Release(&self->values); /* nothing, where it was never got */
     PyBuffer_Release(&self->buffer);
+    PyBuffer_Release(&self->clock);
     release(self);
     Py_DECREF((PyObject *)type);
 }
@@ -239,6 +241,9 @@ static bool read_flow(const FlowTable *self, PyObject *flow, PyObject *exits, En
     PyObject *station = good ? PyObject_GetAttrString(flow, "station") : NULL;
     good = station != NULL && get_station(station, &entry->station);
     Py_XDECREF(station);
+    PyObject *conversation = good ? PyObject_GetAttrString(flow, "conversation") : NULL;
+    good = conversation != NULL && (entry->counts = own_view(entry->owner, conversation, "values", 8, COUNTS)) != NULL;
+    Py_XDECREF(conversation);
     for (Py_ssize_t i = 0; good && i < PyTuple_Size(exits); i++)
         good = read_exit(PyTuple_GetItem(exits, i), &entry->exit[i], entry->owner);
     entry->exits = (uint32_t)PyTuple_Size(exits);
@@ -256,7 +261,7 @@ static Entry *make_entry(const FlowTable *self, PyObject *flow)
         return NULL;
     size_t count = (size_t)PyTuple_Size(exits);
     Entry *entry = PyMem_Calloc(1, sizeof *entry + count * sizeof *entry->exit);
-    Owner *owner = PyMem_Calloc(1, sizeof *owner + 2 * count * sizeof *owner->views);
+    Owner *owner = PyMem_Calloc(1, sizeof *owner + (1 + 2 * count) * sizeof *owner->views);
     if (entry == NULL || owner == NULL) {
         PyMem_Free(entry);
         PyMem_Free(owner);

@@ -2,27 +2,29 @@
 
 A verdict is kept from the second frame of its flow on, so that a flood of random addresses, each seen once, leaves the
 tables as they are. Each port has a table of its own, of bounded size: whoever overfills one empties only that.
+What came is counted by conversation: by the tables, and here for each frame that the switch had to decide of.
 """
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING, Final
 
 from vswitch.core.mac import is_group
 from vswitch.core.offload import PLAIN, Capability
 from vswitch.core.switch import longest
+from vswitch.fastpath.conversations import TICK, Conversation, Conversations
 from vswitch.fastpath.flowcache import KEY, TYPE, Exit, Flow
 
 if TYPE_CHECKING:
-    from array import array
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from vswitch.core.fdb import Key
     from vswitch.core.frame import Frame, TagEdit
     from vswitch.core.port import BridgePort
     from vswitch.core.switch import Switch
     from vswitch.core.verdict import Verdict
-    from vswitch.fastpath.twins import Table
+    from vswitch.fastpath.twins import Table, TableType
 
 MOST: Final = 8192
 """Flows, and exits of them all, that one port's table holds at most: some 4000 flows from station to station."""
@@ -34,9 +36,9 @@ UNBOUNDED: Final = 1 << 30
 
 
 class Entrance:
-    """One port's table, and what is remembered to fill it."""
+    """One port's table, what is remembered to fill it, and who talks to whom there."""
 
-    __slots__ = ("flows", "heard", "table", "weight")
+    __slots__ = ("conversations", "flows", "heard", "table", "weight")
 
     def __init__(self, table: Table) -> None:
         """Nothing is known yet."""
@@ -44,22 +46,26 @@ class Entrance:
         self.flows: dict[bytes, Flow] = {}
         self.heard: set[bytes] = set()
         self.weight = 0
+        self.conversations = Conversations()
 
     def clear(self) -> None:
         """Know nothing again."""
         self.table.clear()
         self.flows.clear()
         self.weight = 0
+        self.conversations.part_all()
 
 
 class FlowCache:
     """The flow tables of one switch."""
 
-    def __init__(self, switch: Switch, table_type: Callable[[array[int], bytearray], Table], buffer: bytearray) -> None:
+    def __init__(self, switch: Switch, table_type: TableType, buffer: bytearray) -> None:
         """Tables are made by `table_type`, and read into `buffer`."""
         self._switch = switch
         self._table_type = table_type
         self._buffer = buffer
+        self._clock = array("Q", (0,))
+        self._next_tick = 0.0
         self._generation = switch.generation
         self._entrances: dict[BridgePort, Entrance] = {}
         self._exits: dict[BridgePort, Exit] = {}
@@ -68,7 +74,7 @@ class FlowCache:
 
     def add_port(self, port: BridgePort) -> tuple[Table, Exit]:
         """A port's table, and where it is written to."""
-        table = self._table_type(port.counters.values, self._buffer)
+        table = self._table_type(port.counters.values, self._buffer, self._clock)
         self._entrances[port] = Entrance(table)
         self._exits[port] = Exit(port.counters.values)
         return table, self._exits[port]
@@ -78,8 +84,15 @@ class FlowCache:
         self._clear()
         del self._entrances[port], self._exits[port]
 
-    def keep_up(self) -> None:
-        """Forget verdicts that a change of ports and rules made void."""
+    def conversations(self, port: BridgePort) -> Conversations:
+        """Who talks to whom, of what comes in by a port. Raises KeyError where there is no such port."""
+        return self._entrances[port].conversations
+
+    def keep_up(self, now: float) -> None:
+        """Forget verdicts that a change of ports and rules made void. now: when the frames came that are next."""
+        if now >= self._next_tick:
+            self._clock[0] = ticks = int(now / TICK)
+            self._next_tick = (ticks + 1) * TICK
         if self._generation != self._switch.generation:
             self._clear()
 
@@ -89,11 +102,16 @@ class FlowCache:
             if flow.station is not None:
                 self._switch.fdb.learn(*flow.station, port, now)
 
-    def offer(self, frame: Frame, verdict: Verdict) -> None:
-        """Keep a verdict, if the next frame of the flow fares the same and this is not its first."""
-        if not verdict.cacheable or any(egress.frame is not frame for egress in verdict.egress):
+    def offer(self, frame: Frame, verdict: Verdict, *, keep: bool = True) -> None:
+        """Count the frame, and keep its verdict if the next one of the flow fares the same and it is not the first.
+
+        keep: false where somebody wants to see each frame of the flow.
+        """
+        entrance = self._entrances[frame.port]
+        conversation = entrance.conversations.count(frame, verdict, self._clock[0])
+        if not keep or not verdict.cacheable or any(egress.frame is not frame for egress in verdict.egress):
             return
-        entrance, key = self._entrances[frame.port], _key(frame)
+        key = _key(frame)
         if key in entrance.flows or self._generation != self._switch.generation:
             return
         if key not in entrance.heard:
@@ -102,12 +120,12 @@ class FlowCache:
             entrance.heard.add(key)
             return
         entrance.heard.discard(key)
-        flow = self._flow(key, frame, verdict)
+        flow = self._flow(key, frame, verdict, conversation)
         if entrance.weight + _weight(flow) > MOST:
             self._empty(entrance)
         self._add(flow, entrance)
 
-    def _flow(self, key: bytes, frame: Frame, verdict: Verdict) -> Flow:
+    def _flow(self, key: bytes, frame: Frame, verdict: Verdict, conversation: Conversation) -> Flow:
         tagged = frame.tpid != 0
         fits, offload = UNBOUNDED, Capability.ALL
         for port, _, _ in verdict.egress:
@@ -122,12 +140,14 @@ class FlowCache:
             offload=offload,
             exits=tuple((self._exits[port], _tag(edit)) for port, _, edit in verdict.egress),
             ports=tuple(port for port, _, _ in verdict.egress),
+            conversation=conversation,
         )
 
     def _add(self, flow: Flow, entrance: Entrance) -> None:
         entrance.flows[flow.key] = flow
         entrance.weight += _weight(flow)
         entrance.table.add(flow)
+        entrance.conversations.join(flow.conversation)
         for station in flow.needs:
             self._stations.setdefault(station, {})[flow] = entrance
 
@@ -154,6 +174,7 @@ class FlowCache:
             del entrance.flows[flow.key]
             entrance.weight -= _weight(flow)
             entrance.table.discard(flow.key)
+            entrance.conversations.part(flow.conversation)
             self._forget(flow)
 
 

@@ -23,6 +23,7 @@ from vswitch.core.frame import C_TAG, MINIMUM, S_TAG, TagEdit
 from vswitch.core.offload import HEADER, PLAIN, Buffer
 from vswitch.core.stats import DROPPED, RECEIVE, TRANSMIT
 from vswitch.core.verdict import Egress
+from vswitch.fastpath.conversations import FRAMES, LAST, OCTETS
 from vswitch.ports.packet import receive
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from vswitch.core.fdb import Key
     from vswitch.core.frame import Frame
     from vswitch.core.port import BridgePort
+    from vswitch.fastpath.conversations import Conversation
 
 _NOTHING, _UNREAD, _REFUSED = -1, -2, -3
 """In place of a length: nothing waits; nothing was read yet; the frame before could not be written."""
@@ -75,6 +77,7 @@ class Flow:
     longest: octets of the longest frame that fits every exit.  offload: what every exit completes by itself.
     exits: with the tag that a frame is to have there: four octets, none (b""), or as it came (None).
     ports: the ports of the exits.
+    conversation: what its frames are counted in, beside the counters of the ports.
     """
 
     key: bytes
@@ -86,6 +89,7 @@ class Flow:
     offload: int
     exits: tuple[tuple[Exit, bytes | None], ...]
     ports: tuple[BridgePort, ...]
+    conversation: Conversation
 
     def egress(self, frame: Frame, done: int) -> Iterator[Egress]:
         """How a frame of the flow leaves by the exits from number `done` on."""
@@ -109,9 +113,10 @@ Reader = Callable[[bytearray], int | None]
 class FlowTable:
     """The flows that enter by one port."""
 
-    def __init__(self, values: array[int], buffer: bytearray) -> None:
-        """values: the port's counters.  buffer: ROOM octets that bursts are read into."""
+    def __init__(self, values: array[int], buffer: bytearray, clock: array[int]) -> None:
+        """values: the port's counters.  buffer: ROOM octets that bursts are read into.  clock: one number, the time."""
         self._values = values
+        self._clock = clock
         self._buffer = buffer
         self._view = memoryview(buffer)
         self._key = self._view[:KEY].tobytes
@@ -272,15 +277,26 @@ class FlowTable:
         return flow, len(flow.exits)
 
     def _count_run(self, run: Flow, length: int, count: int) -> None:
-        """So many plain frames of this length passed."""
-        self._count_received(run, count, count * (length - HEADER))
-        values = run.exits[0][0].values
-        values[TRANSMIT] += count * (max(length, PADDED) - HEADER)
-        values[TRANSMIT + 1 + run.cast] += count
+        """So many plain frames of this length passed: as `_count_received`, without a call, and as sent."""
+        octets, cast = count * (length - HEADER), run.cast
+        received, sent, counts = self._values, run.exits[0][0].values, run.conversation.values
+        received[RECEIVE] += octets
+        received[RECEIVE + 1 + cast] += count
+        if run.drop >= 0:
+            received[DROPPED + run.drop] += count
+        counts[FRAMES] += count
+        counts[OCTETS] += octets
+        counts[LAST] = self._clock[0]
+        sent[TRANSMIT] += octets if length >= PADDED else count * MINIMUM
+        sent[TRANSMIT + 1 + cast] += count
 
     def _count_received(self, flow: Flow, frames: int, octets: int) -> None:
         self._values[RECEIVE] += octets
         self._values[RECEIVE + 1 + flow.cast] += frames
+        counts = flow.conversation.values
+        counts[FRAMES] += frames
+        counts[OCTETS] += octets
+        counts[LAST] = self._clock[0]
         if flow.drop >= 0:
             self._values[DROPPED + flow.drop] += frames
 

@@ -15,6 +15,9 @@ enum { MOST_FRAMES = 256 }; /* in one burst */
 /* Layout of a port's counters: core/stats.py. */
 enum { RECEIVE = 0, TRANSMIT = 4, DROPPED = 8 };
 
+/* Layout of a conversation's: fastpath/conversations.py. */
+enum { FRAMES, OCTETS, LAST, COUNTS };
+
 /* -- The table ------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -28,6 +31,7 @@ typedef struct {
     uint64_t key[2];
     uint64_t station; /* VLAN and source address; 0: nothing is learned */
     void *owner;
+    uint64_t *counts; /* of the conversation */
     uint32_t longest, offload, exits;
     int cast, drop;
     Exit exit[];
@@ -35,12 +39,14 @@ typedef struct {
 
 /* The flows of one port. Open addressing: a power of two of slots, half of them in use at most.
  *
- * values: the port's counters.  buffer: `room` octets that frames are read into, PADDED at least. */
+ * values: the port's counters.  clock: the time, which is only copied.  buffer: `room` octets that frames are
+ * read into, PADDED at least. */
 typedef struct {
     Entry **slots;
     size_t size, used;
     uint64_t seeds[5];
     uint64_t *values;
+    const uint64_t *clock;
     uint8_t *buffer;
     size_t room;
 } Table;
@@ -235,9 +241,12 @@ static inline bool send_form(int fd, const Form *form)
 /* Counts a frame as received, and sends it by the exits of its flow in turn; how many took it. `raw` is padded. */
 static inline uint32_t carry(const Table *table, const Entry *entry, const uint8_t *raw, uint32_t got, const Wire *wire)
 {
-    uint64_t *values = table->values;
+    uint64_t *values = table->values, *counts = entry->counts;
     values[RECEIVE] += wire->octets;
     values[RECEIVE + 1 + entry->cast] += wire->segments;
+    counts[FRAMES] += wire->segments;
+    counts[OCTETS] += wire->octets;
+    counts[LAST] = *table->clock;
     if (entry->drop >= 0)
         values[DROPPED + entry->drop] += wire->segments;
     for (uint32_t i = 0; i < entry->exits; i++) {

@@ -9,12 +9,11 @@ from vswitch.fastpath.flowcache import FlowTable, meet
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Callable
 
     from vswitch.core.fdb import Key
     from vswitch.core.offload import Buffer
     from vswitch.fastpath.flowcache import Flow, Reader, Turn
-    from vswitch.fastpath.twins import Table
+    from vswitch.fastpath.twins import TableType
 
 log = logging.getLogger(__name__)
 
@@ -25,10 +24,10 @@ class ShadowTable(FlowTable):
     differences: frames that the twins did not agree on. Each is logged with its octets, as far as 256 of them.
     """
 
-    def __init__(self, values: array[int], buffer: bytearray, native: Callable[[array[int], bytearray], Table]) -> None:
-        """values, buffer: as of `FlowTable`.  native: makes the other twin, which counts elsewhere."""
-        super().__init__(values, buffer)
-        self._native = native(values[:], bytearray(len(buffer)))
+    def __init__(self, values: array[int], buffer: bytearray, clock: array[int], native: TableType) -> None:
+        """values, buffer, clock: as of `FlowTable`.  native: makes the other twin, which carries nothing."""
+        super().__init__(values, buffer, clock)
+        self._native = native(values[:], bytearray(len(buffer)), clock)
         self.differences = 0
 
     def add(self, flow: Flow) -> None:

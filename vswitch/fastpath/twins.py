@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
 from vswitch.fastpath.flowcache import FlowTable
 
@@ -52,11 +52,15 @@ class Table(Protocol):
         """The flow that a frame belongs to."""
 
 
+TableType: TypeAlias = "Callable[[array[int], bytearray, array[int]], Table]"
+"""Makes a table from a port's counters, a receive buffer and the clock."""
+
+
 class FastPath(NamedTuple):
-    """A twin. name: `native` or `python`.  table: makes a table from a port's counters and a receive buffer."""
+    """A twin. name: `native` or `python`.  table: makes its tables."""
 
     name: str
-    table: Callable[[array[int], bytearray], Table]
+    table: TableType
 
 
 PYTHON: Final = FastPath("python", FlowTable)
@@ -78,11 +82,11 @@ def choose(mode: str | None = None) -> FastPath:
     if mode == "shadow":
         from vswitch.fastpath.shadow import ShadowTable
 
-        return FastPath("python", lambda values, buffer: ShadowTable(values, buffer, table))
+        return FastPath("python", lambda values, buffer, clock: ShadowTable(values, buffer, clock, table))
     return FastPath("native", table)
 
 
-def native() -> Callable[[array[int], bytearray], Table]:
+def native() -> TableType:
     """The C twin. Raises FastPathError where it is not built."""
     try:
         from vswitch.fastpath import _flowcache
@@ -92,4 +96,4 @@ def native() -> Callable[[array[int], bytearray], Table]:
             f"or leave {VARIABLE} out to forward in Python"
         ) from error
     seed = secrets.randbits(64)
-    return lambda values, buffer: _flowcache.FlowTable(values, buffer, seed)
+    return lambda values, buffer, clock: _flowcache.FlowTable(values, buffer, clock, seed)
