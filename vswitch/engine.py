@@ -243,7 +243,7 @@ class Engine:
         else:
             verdict = self.switch.receive(frame, now)
             self._cache.offer(frame, verdict)
-            egress = verdict.egress
+            egress = verdict.egress + verdict.mirrored
         outlets = [self._by_port[each.port] for each in egress]
         for outlet, each in zip(outlets, egress, strict=True):
             outlet.put(each)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from vswitch.core.frame import Frame
+from vswitch.core.mirror import lost
 from vswitch.core.offload import HEADER, OffloadError, parse
 from vswitch.core.verdict import Reason
 from vswitch.fastpath.cache import FlowCache
@@ -45,7 +46,9 @@ class Bare:
     def burst(self, name: str, raws: Sequence[bytes], now: float) -> None:
         for raw in raws:
             verdict = self.switch.receive_raw(raw, self.switch.ports[name], now)
-            for egress in verdict.egress:
+            for egress in verdict.egress + verdict.mirrored:
+                if egress.port.takes_copies and lost(egress.frame, egress.port):
+                    continue
                 for octets in leave(egress):
                     self.received[egress.port.name].append(octets)
 
@@ -70,6 +73,8 @@ class Attachment:
         self.received: list[bytes] = []
 
     def put(self, egress: Egress) -> None:
+        if self.bridge.takes_copies and lost(egress.frame, self.bridge):
+            return
         self.exit.state[1] = 1
         self.waiting += leave(egress)
 
@@ -195,7 +200,7 @@ class Cached:
         else:
             verdict = self.switch.receive(frame, now)
             self.cache.offer(frame, verdict)
-            egress = verdict.egress
+            egress = verdict.egress + verdict.mirrored
         touched = [self.attached[each.port.name] for each in egress]
         for attachment, each in zip(touched, egress, strict=True):
             attachment.put(each)

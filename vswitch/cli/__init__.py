@@ -4,10 +4,11 @@ from vswitch.cli import adopt as _adopt
 from vswitch.cli import exec as _exec
 from vswitch.cli import guests as _guests
 from vswitch.cli import inspect as _inspect
+from vswitch.cli import mirror as _mirror
 from vswitch.cli import show as _show
 from vswitch.cli.app import main
 
 __all__ = ["main"]
 
-_COMMANDS = (_adopt, _exec, _guests, _inspect, _show)
+_COMMANDS = (_adopt, _exec, _guests, _inspect, _mirror, _show)
 """Imported for what they register."""

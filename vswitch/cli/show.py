@@ -33,6 +33,7 @@ VIEWS: dict[str, View] = {
     "ports": View("ports"),
     "fdb": View("fdb"),
     "vlans": View("vlans"),
+    "mirrors": View("mirrors"),
 }
 _NAMES = "|".join(VIEWS)
 

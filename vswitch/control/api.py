@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
-from vswitch.control import calls, models
+from vswitch.control import calls, mirrors, models
 from vswitch.control.adoption import AdoptionError
 from vswitch.control.config import ConfigError
 from vswitch.control.openapi import document
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MAX_BODY = 4 * 1024 * 1024
 
-ROUTES: Final[tuple[Route, ...]] = (*calls.ROUTES,)
+ROUTES: Final[tuple[Route, ...]] = (*calls.ROUTES, *mirrors.ROUTES)
 """Of every feature: one line here registers it."""
 
 
