@@ -132,7 +132,7 @@ class FlowCache:
 
         The frame itself is not to suffer from that: it leaves by the fast path, and the engine sees to the copy.
         """
-        whole = fits <= longest(port, tagged=tagged) and offload in port.offload
+        whole = port.up and fits <= longest(port, tagged=tagged) and offload in port.offload
         return self._exits[port] if whole else Exit(port.counters.values)
 
     def _add(self, flow: Flow, entrance: Entrance) -> None:
