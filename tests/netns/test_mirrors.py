@@ -236,6 +236,11 @@ def test_the_command_line_and_the_api(lab: Lab) -> None:
     assert "mirror m to span" in explained
     answer = json.loads(running.vswitch("explain", "a", frame, "--json").stdout)
     assert [(step["mirror"], step["port"], step["reason"]) for step in answer["mirrors"]] == [("m", "span", None)] * 2
+    impossible = {"x": {"interface": "nobody-has", "netns": lab.name("a")}}
+    config = lab.config(VLANS, mirrors={"m": {"ports": ["b"], "to": "c"}})
+    running.write({**config, "ports": {**config["ports"], **impossible}})
+    assert running.vswitch("apply", str(running.file)).returncode == 1
+    assert json.loads(running.vswitch("explain", "a", frame, "--json").stdout) == answer, "undone as one"
     gone = running.vswitch("port", "del", "span")
     assert gone.returncode != 0
     assert "mirrors.m.to: there is no port span" in gone.stderr

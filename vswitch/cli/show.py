@@ -46,7 +46,7 @@ def show(
     as_json: Json = False,
     watch: Annotated[bool, typer.Option("--watch", help="Refresh every second until Control-C.")] = False,
 ) -> None:
-    """Show the ports with their counters, the stations known, or the VLANs.
+    """Show the ports with their counters, the stations known, the VLANs, or the mirrors.
 
     Example: vswitch show ports --watch
     """
