@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 NEAR, FAR, OTHER = ({4: f"10.99.0.{number}", 6: f"fd99::{number}"} for number in (1, 2, 3))
 VNI, UDP_PORT = 42, 4789
+FORMS = {2: "erspan.encap", 3: "erspan.bso"}
+"""What the same two bits say: where the tag is, and what is wrong with the frame."""
 
 
 def start(lab: Lab, remote: dict[str, Any], native: str = "auto", **options: Any) -> Running:
@@ -104,14 +106,22 @@ def test_a_collector_reads_what_a_guest_sent(lab: Lab, tmp_path: Path, family: i
         until(lambda: running.ports()["remote"]["transmit"]["unicast"] - before["unicast"] >= 9, "the copies")
         heard = gre(far, family, 9)
     write_pcap(tmp_path / "heard.pcap", heard)
-    fields = ("gre.proto", "gre.sequence_number", "erspan.version", "erspan.spanid", "erspan.vlan", "erspan.cos")
-    rows = [row for row in tshark(tmp_path / "heard.pcap", *fields, "eth.src") if row[6].endswith("02:00:00:00:00:01")]
+    fields = (
+        "gre.proto",
+        "gre.sequence_number",
+        "erspan.version",
+        "erspan.spanid",
+        "erspan.vlan",
+        "erspan.cos",
+        FORMS[kind],
+    )
+    rows = [row for row in tshark(tmp_path / "heard.pcap", *fields, "eth.src") if row[7].endswith("02:00:00:00:00:01")]
     assert len(rows) == 9
     proto, version = {2: ("0x88be", "1"), 3: ("0x22eb", "2")}[kind]
     assert {(row[0], row[2], row[3]) for row in rows} == {(proto, version, str(700 + kind))}
     numbers = [int(row[1]) for row in rows]
     assert numbers == list(range(numbers[0], numbers[0] + 9))
-    assert [(row[4], row[5]) for row in rows] == [("0", "0")] * 8 + [("20", "5")]
+    assert [tuple(row[4:7]) for row in rows] == [("0", "0", "0")] * 8 + [("20", "5", "3" if kind == 2 else "0")]
     behind = 14 + (20 if family == 4 else 40) + 8 + (8 if kind == 2 else 12)
     inner = [frame[behind:] for frame in heard]
     assert [frame for frame in inner if frame[6:12] == mac(1)] == sent

@@ -30,7 +30,7 @@ _GRE: Final = struct.Struct("!HHI")  # flags, protocol, sequence number
 _BEGIN: Final = struct.Struct("!HH")  # version and VLAN; priority, encapsulation, truncation and session
 _INDEX: Final = struct.Struct("!I")  # type II: reserved, port index
 _STAMP: Final = struct.Struct("!IHH")  # type III: timestamp, security group tag, flags
-_IN_FRAME: Final = 3 << 11  # En: the frame has its tag in it
+_IN_FRAME: Final = 3 << 11  # En: the frame has its tag in it; in type III these bits say what is wrong with it
 _ETHERNET: Final = 1 << 15  # P: what follows is an Ethernet frame
 _TAGS: Final = (0x8100, 0x88A8)
 _TICK: Final = 100_000  # ns; Gra is 0: the timestamp counts 100 µs
@@ -88,10 +88,10 @@ class ErspanPort(DatagramPort):
         gre = _GRE.pack(_SEQUENCE, _PROTOCOLS[version], self._sequence)
         self._sequence = (self._sequence + 1) & 0xFFFFFFFF
         tpid, tci = struct.unpack_from("!HH", frame, 12)
-        vid, rest = (tci & 0xFFF, (tci & 0xE000) | _IN_FRAME) if tpid in _TAGS else (0, 0)
-        begin = _BEGIN.pack((version - 1) << 12 | vid, rest | session)
+        vid, priority, form = (tci & 0xFFF, tci & 0xE000, _IN_FRAME) if tpid in _TAGS else (0, 0, 0)
         if version == 2:
-            return gre + begin + _INDEX.pack(0)
+            return gre + _BEGIN.pack(1 << 12 | vid, priority | form | session) + _INDEX.pack(0)
+        begin = _BEGIN.pack(2 << 12 | vid, priority | session)
         return gre + begin + _STAMP.pack(time.time_ns() // _TICK & 0xFFFFFFFF, 0, _ETHERNET)
 
     def receive_burst(self, buffers: Sequence[memoryview]) -> list[memoryview]:
