@@ -58,6 +58,8 @@ class DatagramPort(Port):
         self.capabilities = Capabilities(mtu=self.options.mtu)
         self.device = str(self.options.remote)
         self._socket: socket.socket | None = None
+        self.number = 0
+        """Of the next frame: those that were sent or refused before."""
         self._remote = (self.device, self.far_port)
 
     @property
@@ -112,11 +114,13 @@ class DatagramPort(Port):
             for raw in frames:
                 frame = memoryview(raw)[HEADER:]
                 send((self.header(frame), frame), (), 0, remote)
+                self.number += 1
                 sent += 1
         except BlockingIOError:
             pass
         except OSError:
             if not sent:
+                self.number += 1
                 raise
         return sent
 

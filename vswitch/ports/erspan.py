@@ -1,7 +1,7 @@
 """`erspan`: a remote collector, by ERSPAN over GRE. It only sends: frames never come in by it.
 
-The headers are those of draft-foschiano-erspan-03 clauses 4.2 (type II) and 4.3 (type III), filled in as Linux does
-(erspan_build_header() in include/net/erspan.h), under a GRE header with sequence numbers (RFC 2890).
+The headers are those of draft-foschiano-erspan-03, filled in as Linux does (erspan_build_header() in
+include/net/erspan.h), under a GRE header with sequence numbers (RFC 2890).
 """
 
 from __future__ import annotations
@@ -20,9 +20,6 @@ from vswitch.units import HostAddress, Whole
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from ipaddress import IPv4Address, IPv6Address
-
-    from vswitch.ports.base import Options
-    from vswitch.ports.host import Host
 
 _SEQUENCE: Final = 0x1000  # the S bit of GRE
 _PROTOCOLS: Final = {2: 0x88BE, 3: 0x22EB}  # by type; the version in the header is one less
@@ -66,11 +63,6 @@ class ErspanPort(DatagramPort):
 
     options: ErspanOptions
 
-    def __init__(self, options: Options, host: Host) -> None:
-        """Nothing was sent yet."""
-        super().__init__(options, host)
-        self._sequence = 0
-
     def make_socket(self, family: socket.AddressFamily) -> socket.socket:
         """A raw socket of GRE that hears nothing."""
         sock = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_GRE)
@@ -85,8 +77,7 @@ class ErspanPort(DatagramPort):
     def header(self, frame: memoryview) -> bytes:
         """GRE's and ERSPAN's."""
         version, session = self.options.version, self.options.session
-        gre = _GRE.pack(_SEQUENCE, _PROTOCOLS[version], self._sequence)
-        self._sequence = (self._sequence + 1) & 0xFFFFFFFF
+        gre = _GRE.pack(_SEQUENCE, _PROTOCOLS[version], self.number & 0xFFFFFFFF)
         tpid, tci = struct.unpack_from("!HH", frame, 12)
         vid, priority, form = (tci & 0xFFF, tci & 0xE000, _IN_FRAME) if tpid in _TAGS else (0, 0, 0)
         if version == 2:
