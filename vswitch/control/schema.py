@@ -71,9 +71,11 @@ class PortConfig:
         return PortSettings(self.bridge.vlan(), {name: getattr(self.bridge, name) for name in STAGE_OPTIONS})
 
     def dump(self) -> dict[str, Any]:
-        """As a configuration would say it, defaults left out."""
+        """As a configuration would say it, what it is attached to first, defaults left out."""
+        own = self.options.model_dump(mode="json", exclude_defaults=True)
         return {
-            **self.options.model_dump(mode="json", exclude_defaults=True),
+            self.kind: own.pop(self.kind),
+            **own,
             **self.bridge.model_dump(mode="json", exclude_defaults=True),
         }
 
