@@ -258,7 +258,7 @@ class Engine:
         else:
             verdict = self.switch.receive(frame, now)
             attached.recent.append((now, bytes(raw[:REMEMBERED]), len(raw), verdict))
-            egress = verdict.egress
+            egress = verdict.egress + verdict.mirrored
             if self.observers:
                 mark = self.observers.decided(frame, verdict)
             self._cache.offer(frame, verdict, keep=mark is None or self.observers.indifferent(frame, verdict))

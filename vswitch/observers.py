@@ -105,9 +105,8 @@ class Observers:
     def indifferent(self, frame: Frame, verdict: Verdict) -> bool:
         """Whether nobody wants to see each frame of this flow."""
         dropped = verdict.reason is not None or bool(verdict.lost)
-        return not self._who(frame.port, dropped) and not any(
-            self._who(port, dropped) for port in (*(e.port for e in verdict.egress), *(p for p, _ in verdict.lost))
-        )
+        leaving = (port for port, _, _ in (*verdict.egress, *verdict.mirrored))
+        return not any(self._who(port, dropped) for port in (frame.port, *leaving, *(port for port, _ in verdict.lost)))
 
     def foresee(self, raw: Buffer, port: BridgePort, now: float) -> None:
         """These octets are about to be decided of."""

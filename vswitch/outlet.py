@@ -9,6 +9,7 @@ import errno
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from vswitch.core.mirror import lost
 from vswitch.core.offload import HEADER
 from vswitch.core.verdict import Reason
 
@@ -87,9 +88,11 @@ class Attached:
         """Whether sending found that the far end is gone."""
 
     def put(self, egress: Egress, mark: Mark | None = None) -> None:
-        """Add a frame to the burst that leaves next."""
-        self.exit.state[1] = 1
+        """Add a frame to the burst that leaves next; a mirror's copy is lost where it cannot leave."""
         frame = egress.frame
+        if self.bridge.takes_copies and lost(frame, self.bridge):
+            return
+        self.exit.state[1] = 1
         forms = frame.form(egress.edit, self.bridge.offload)
         if len(forms) == 1:
             self.burst.append(Outgoing(forms[0], frame.cast, *frame.wire(egress.edit, forms[0]), mark))

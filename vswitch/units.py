@@ -199,6 +199,17 @@ def parse_address(value: object) -> IPv4Interface | IPv6Interface:
     raise ValueError(f"{shown(value)} is not an address with prefix length such as 10.0.0.1/24 or fd00::1/64")
 
 
+def parse_host_address(value: object) -> IPv4Address | IPv6Address:
+    """The IP address of one host. Raises ValueError."""
+    if isinstance(value, (IPv4Address, IPv6Address)):
+        return value
+    with suppress(ValueError):
+        address = ip_address(value) if isinstance(value, str) and "%" not in value else None
+        if address is not None and not (address.is_multicast or address.is_unspecified):
+            return address
+    raise ValueError(f"{shown(value)} is not the IP address of a host such as 10.0.0.9 or fd00::9")
+
+
 class ListenAddress(NamedTuple):
     """Where a server listens; an empty host is every address of the machine."""
 
@@ -278,6 +289,11 @@ InterfacePattern = Annotated[str, BeforeValidator(parse_interface_pattern), _sch
 MacAddress = Annotated[str, BeforeValidator(parse_station), _schema("string", "52:54:00:a8:32:d7")]
 Descriptor = Annotated[int | str, BeforeValidator(parse_descriptor), _schema(["integer", "string"], 27, "vm1")]
 PortName = Annotated[str, BeforeValidator(parse_port_name), _schema("string", "web")]
+PortNames = Annotated[
+    tuple[PortName, ...],
+    BeforeValidator(_strings),
+    _schema(["array", "string"], ["web", "db"], "web", items={"type": "string"}),
+]
 NamespaceName = Annotated[str, BeforeValidator(parse_namespace), _schema("string", "web")]
 SocketPath = Annotated[str, BeforeValidator(parse_socket_path), _schema("string", "/run/vswitch/lab0.sock")]
 Place = Annotated[
@@ -288,6 +304,9 @@ Place = Annotated[
 ]
 Listen = Annotated[
     Any, BeforeValidator(parse_listen), PlainSerializer(str), _schema("string", "127.0.0.1:9475", "[::1]:9475")
+]
+HostAddress = Annotated[
+    Any, BeforeValidator(parse_host_address), PlainSerializer(str), _schema("string", "10.0.0.9", "fd00::9")
 ]
 Addresses = Annotated[
     tuple[Annotated[Any, BeforeValidator(parse_address), PlainSerializer(str)], ...],

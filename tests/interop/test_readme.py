@@ -44,7 +44,7 @@ def commands(page: Path) -> list[str]:
     return [line for line in typed if line and not line.startswith("#")]
 
 
-@pytest.mark.program("bash", "curl", "ip", "ping", "make")
+@pytest.mark.program("bash", "curl", "ip", "ping", "make", "tcpdump")
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_commands_of_a_page(page: Path) -> None:
     typed = commands(page)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from vswitch.core import offload
 from vswitch.core.explain import Explanation, explain
+from vswitch.core.mirror import loss
 from vswitch.core.offload import HEADER, MOST_TCP_SEGMENTS
 from vswitch.core.verdict import LOSSES, Reason, Verdict
 
@@ -90,7 +91,14 @@ def outcome(answer: Verdict | Explanation) -> tuple[object, ...]:
     """What becomes of a frame: the reason, what leaves by each port, octet for octet, and what is lost where."""
     leaving = {egress.port.name: forms(egress) for egress in answer.egress}
     lost = {port.name: reason for port, reason in answer.lost}
-    return answer.reason, leaving, lost
+    return answer.reason, leaving, lost, copied(answer)
+
+
+def copied(answer: Verdict | Explanation) -> list[tuple[str, list[bytes]]]:
+    """What mirrors send, and what is lost at their ports: nothing leaves there."""
+    if isinstance(answer, Verdict):
+        return [(copy.port.name, [] if loss(copy.frame, copy.port) else forms(copy)) for copy in answer.mirrored]
+    return [(step.port.name, forms(step.egress) if step.egress else []) for step in answer.mirrors]
 
 
 def forms(egress: Egress) -> list[bytes]:

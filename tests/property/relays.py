@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from vswitch.core.frame import Frame
+from vswitch.core.mirror import lost
 from vswitch.core.offload import HEADER, OffloadError, parse
 from vswitch.core.verdict import Reason
 from vswitch.fastpath.cache import FlowCache
@@ -70,7 +71,9 @@ class Bare:
                 continue
             verdict = self.switch.receive(frame, now)
             self.talks[name][frame.vid, frame.source, frame.destination].count(frame, verdict, now)
-            for egress in verdict.egress:
+            for egress in verdict.egress + verdict.mirrored:
+                if egress.port.takes_copies and lost(egress.frame, egress.port):
+                    continue
                 for octets in leave(egress):
                     self.received[egress.port.name].append(octets)
 
@@ -95,6 +98,8 @@ class Attachment:
         self.received: list[bytes] = []
 
     def put(self, egress: Egress) -> None:
+        if self.bridge.takes_copies and lost(egress.frame, self.bridge):
+            return
         self.exit.state[1] = 1
         self.waiting += leave(egress)
 
@@ -220,7 +225,7 @@ class Cached:
         else:
             verdict = self.switch.receive(frame, now)
             self.cache.offer(frame, verdict)
-            egress = verdict.egress
+            egress = verdict.egress + verdict.mirrored
         touched = [self.attached[each.port.name] for each in egress]
         for attachment, each in zip(touched, egress, strict=True):
             attachment.put(each)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
 from tests.property.octets import IPV4, IPV6, OTHER, Octets
 from vswitch.core.mac import BROADCAST, ZERO
+from vswitch.core.mirror import Mirror
 from vswitch.core.offload import PLAIN, Capability
 from vswitch.core.port import PortSettings
 from vswitch.core.vlan import PortVlan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 STATIONS = tuple(bytes((2, 0, 0, 0, 0, last)) for last in range(1, 6))
 MULTICAST = bytes.fromhex("01005e000005")
@@ -64,3 +68,16 @@ broken = st.one_of(
 
 any_octets = st.integers(0, 7).flatmap(lambda luck: frames().map(lambda sent: sent.raw) if luck else broken)
 """Mostly frames."""
+
+
+def mirrors(names: Sequence[str]) -> st.SearchStrategy[Mirror]:
+    """A mirror among ports of these names."""
+    some = st.frozensets(st.sampled_from(names), min_size=1, max_size=2)
+    directions = st.sampled_from(((True, True), (True, False), (False, True)))
+    return st.builds(
+        lambda ports, vlans, way, to: Mirror("mirror", ports, vlans, way[0], way[1], to),
+        st.none() | some | some,
+        st.none() | st.none() | st.frozensets(vids, min_size=1),
+        directions,
+        st.sampled_from(names),
+    )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from tests.property.model import ModelEntry, ModelFdb
     from tests.property.octets import Octets
+    from vswitch.core.mirror import Mirror
     from vswitch.core.port import PortSettings
 
 RELAYED = {"bridge": (), "provider": (0, 0xB, 0xC, 0xD, 0xF), "wire": tuple(range(16))}
@@ -50,6 +51,7 @@ class Fate:
     reason: str | None
     leaving: dict[str, Octets] = field(default_factory=dict)
     oversize: set[str] = field(default_factory=set)
+    copies: list[tuple[str, Octets]] = field(default_factory=list)
 
 
 @dataclass
@@ -59,6 +61,7 @@ class ModelSwitch:
     fdb: ModelFdb
     filtering: bool
     ports: dict[str, ModelPort] = field(default_factory=dict)
+    mirrors: list[Mirror] = field(default_factory=list)
 
     def receive(self, sent: Octets, name: str, now: float, choose: Callable[[list[ModelEntry]], ModelEntry]) -> Fate:
         """A frame that is whole; `choose` says which of several permitted entries a full table gave up."""
@@ -67,6 +70,7 @@ class ModelSwitch:
         port.casts[cast(sent.destination)] += segments
         port.octets += octets
         fate = self._decide(sent, name, now, choose)
+        fate.copies = self._copies(sent, name, fate)
         if fate.reason:
             port.dropped[fate.reason] += segments
         for other in fate.oversize:
@@ -88,6 +92,8 @@ class ModelSwitch:
         vid = self._classify(sent, port)
         if vid is None:
             return Fate("vlan_filtered")
+        if self.takes_copies(name):
+            return Fate("mirror_port")
         if not port.relays(sent.destination):
             return Fate("reserved_address")
         self._learn(vid, sent.source, name, now, choose)
@@ -97,6 +103,23 @@ class ModelSwitch:
         if not fate.leaving and not fate.oversize:
             fate.reason = reasons[0] if found else "no_egress"
         return fate
+
+    def takes_copies(self, name: str) -> bool:
+        return any(mirror.to == name for mirror in self.mirrors)
+
+    def _copies(self, sent: Octets, name: str, fate: Fate) -> list[tuple[str, Octets]]:
+        """Where mirrors send what: the frame as it came, then each form that it leaves watched ports in."""
+        vid = None if fate.reason in ("port_down", "source_invalid") else self._classify(sent, self.ports[name])
+        copies: list[tuple[str, Octets]] = []
+        for mirror in self.mirrors:
+            if mirror.to not in self.ports or (mirror.vlans is not None and vid not in mirror.vlans):
+                continue
+            names = set(self.ports if mirror.ports is None else mirror.ports)
+            watched = {each for each in names if not self.takes_copies(each)}
+            came = [sent] if mirror.received and name in watched else []
+            left = dict.fromkeys(form for each, form in fate.leaving.items() if mirror.sent and each in watched)
+            copies += [(mirror.to, each) for each in (*came, *left)]
+        return copies
 
     def _classify(self, sent: Octets, port: ModelPort) -> int | None:
         if not self.filtering:
@@ -124,6 +147,8 @@ class ModelSwitch:
             return "port_down"
         if self.filtering and not port.member(vid):
             return "vlan_filtered"
+        if self.takes_copies(other):
+            return "mirror_port"
         if not port.relays(sent.destination):
             return "reserved_address"
         if port.isolated and self.ports[name].isolated:

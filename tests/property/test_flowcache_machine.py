@@ -19,6 +19,7 @@ from tests.property.strategies import (
     any_octets,
     capabilities,
     frames,
+    mirrors,
     mtus,
     port_settings,
     stations,
@@ -35,6 +36,8 @@ from vswitch.stages import STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from vswitch.core.mirror import Mirror
 
 NAMES = ("red", "green", "blue", "grey")
 AGEING = 30.0
@@ -137,6 +140,10 @@ class CachedMachine(RuleBasedStateMachine):
     @rule(on=st.booleans())
     def vlan_filtering(self, *, on: bool) -> None:
         self._both(lambda switch: switch.set_vlan_filtering(on))
+
+    @rule(some=st.lists(mirrors(NAMES), max_size=2))
+    def other_mirrors(self, some: list[Mirror]) -> None:
+        self._both(lambda switch: switch.set_mirrors(some))
 
     # Attachments
 

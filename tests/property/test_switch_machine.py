@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.property.checks import LONG_AGO, forms, receive_as_explained
 from tests.property.model import ModelEntry, ModelFdb
 from tests.property.octets import IPV4, OTHER, Octets
-from tests.property.strategies import capabilities, frames, mtus, port_settings, stations, vids
+from tests.property.strategies import capabilities, frames, mirrors, mtus, port_settings, stations, vids
 from tests.property.switch_model import Fate, ModelPort, ModelSwitch, wire
 from vswitch.core.offload import HEADER, PLAIN, Capability, lower
 from vswitch.core.port import BridgePort, PortSettings
@@ -20,6 +21,9 @@ from vswitch.core.stats import CASTS
 from vswitch.core.switch import Switch
 from vswitch.core.verdict import Reason, Verdict
 from vswitch.stages import STAGES
+
+if TYPE_CHECKING:
+    from vswitch.core.mirror import Mirror
 
 NAMES = ("red", "green", "blue", "grey")
 AGEING = 30.0
@@ -133,6 +137,15 @@ class SwitchMachine(RuleBasedStateMachine):
             self.model.fdb.forget()
         self.model.filtering = on
 
+    @rule(some=st.lists(mirrors(NAMES), max_size=2))
+    def other_mirrors(self, some: list[Mirror]) -> None:
+        before = {name for name in NAMES if self.model.takes_copies(name)}
+        self.switch.set_mirrors(some)
+        self.model.mirrors = some
+        for name in self.model.ports:
+            if self.model.takes_copies(name) and name not in before:
+                self.model.fdb.forget(port=name)
+
     # Time and stations
 
     @rule(seconds=st.sampled_from((0.5, 7.0, 31.0)))
@@ -218,6 +231,10 @@ class SwitchMachine(RuleBasedStateMachine):
         for egress in verdict.egress:
             assert sent is not None
             assert forms(egress) == expected(sent, fate.leaving[egress.port.name], egress.port.offload)
+        assert [copy.port.name for copy in verdict.mirrored] == [to for to, _ in fate.copies]
+        for copy, (_, form) in zip(verdict.mirrored, fate.copies, strict=True):
+            assert sent is not None
+            assert forms(copy) == expected(sent, form, copy.port.offload)
 
     def _gone(self, victims: list[ModelEntry]) -> ModelEntry:
         (gone,) = (entry for entry in victims if not self._held(entry))
@@ -248,7 +265,8 @@ def needs(sent: Octets) -> Capability:
 
 def fared(verdict: Verdict) -> object:
     """What became of a frame, whatever its payload."""
-    return verdict.reason, [(egress.port, egress.edit) for egress in verdict.egress], verdict.lost
+    leaving = [(egress.port, egress.edit) for egress in verdict.egress + verdict.mirrored]
+    return verdict.reason, leaving, verdict.lost
 
 
 SwitchMachine.TestCase.settings = settings(

@@ -13,7 +13,8 @@ from tests.unit.frames import BROADCAST, A, B, C, raw
 from tests.unit.twins import MODES, fast_path
 from vswitch.core.frame import Frame
 from vswitch.core.mac import parse_mac
-from vswitch.core.offload import HEADER
+from vswitch.core.mirror import Mirror
+from vswitch.core.offload import HEADER, Capability
 from vswitch.core.port import BridgePort, PortSettings
 from vswitch.core.stage import Stage
 from vswitch.core.switch import Switch
@@ -382,3 +383,64 @@ def test_a_source_that_found_no_room_is_learned_by_the_first_frame_that_finds_so
         relay.burst("a", [raw(B, A), raw(A, B)], 0.0)
     alike(bare, cached, 0.0)
     cached.close()
+
+
+# Copies of mirrors
+
+
+def mirrored(path: FastPath, mtu: int = 9000, offload: Capability = Capability.ALL) -> Cached:
+    """Ports a and b know each other and take all offload; c takes the copies of what comes in by a."""
+    relay = Cached(Switch([stage() for stage in STAGES]), path)
+    for name in "ab":
+        relay.plug(BridgePort(name, mtu=9000, offload=Capability.ALL))
+    relay.plug(BridgePort("c", mtu=mtu, offload=offload))
+    relay.switch.set_mirrors([Mirror("m", frozenset("a"), None, True, False, "c")])
+    for _ in range(3):
+        relay.burst("a", [raw(B, A)], 0.0)
+        relay.burst("b", [raw(A, B)], 0.0)
+    relay.collect()
+    relay.hits.clear()
+    return relay
+
+
+def test_copies_leave_by_the_fast_path(path: FastPath) -> None:
+    relay = mirrored(path)
+    frames = [raw(B, A, payload=bytes((number,)) * 100) for number in range(10)]
+    relay.burst("a", frames, 0.0)
+    assert relay.collect() == {"b": frames, "c": frames}
+    assert relay.hits["all"] == 10
+    relay.close()
+
+
+@pytest.mark.parametrize(
+    ("mtu", "offload", "up"), [(30, Capability.ALL, True), (9000, Capability.NONE, True), (9000, Capability.ALL, False)]
+)
+def test_what_the_port_of_a_mirror_lacks_leaves_the_frame_to_the_fast_path(
+    path: FastPath, mtu: int, offload: Capability, up: bool
+) -> None:
+    relay = mirrored(path, mtu, offload)
+    port = relay.switch.ports["c"]
+    relay.switch.set_port_state(port, up=up)
+    frame, long = raw(B, A), raw(B, A, payload=bytes(5000))
+    relay.burst("a", [frame] * 2, 0.0)
+    relay.collect()
+    dropped = sum(port.counters.dropped.values())
+    table = relay.attached["a"].table
+    for each in (frame, long):
+        flow, done = table.carry(each)
+        assert flow is not None
+        assert (done, len(flow.exits)) == (1, 2), "it left by b, and the copy is the engine's"
+    assert relay.collect() == {"b": [frame, long]}
+    taken = [frame, long] if up and mtu > 30 else []
+    relay.burst("a", [frame, long], 0.0)
+    assert relay.collect() == {"b": [frame, long], **({"c": taken} if taken else {})}
+    assert sum(port.counters.dropped.values()) == dropped + 2 - len(taken)
+    relay.close()
+
+
+def test_the_copies_of_what_is_dropped_leave_by_the_fast_path(path: FastPath) -> None:
+    relay = mirrored(path)
+    relay.burst("a", [raw(B, BROADCAST)] * 3, 0.0)
+    assert len(relay.collect()["c"]) == 3
+    assert relay.hits["drop"] == 1
+    relay.close()

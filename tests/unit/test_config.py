@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.running import vswitch
 from vswitch.control import config
 from vswitch.control.config import ConfigError
+from vswitch.core.mirror import Mirror
 from vswitch.core.vlan import PortVlan
 from vswitch.ports import ATTACHMENTS
 
@@ -281,3 +282,78 @@ def test_any_data_is_a_configuration_or_a_list_of_mistakes(data: Any) -> None:
 def test_any_text_is_a_configuration_or_a_list_of_mistakes(text: str) -> None:
     with pytest.raises(ConfigError):
         load(text)
+
+
+MIRRORED = "name: x\nports: {a: {tap: t, access: 10}, b: {tap: u, access: 10}, s: {tap: v}}\nmirrors:\n"
+
+
+def test_a_mirror_watches_ports_vlans_or_those_ports_in_those_vlans() -> None:
+    found = load(MIRRORED + "  m: {ports: a, vlans: 10-12, to: s}\n  n: {vlans: [10], direction: in, to: s}\n")
+    one, two = (mirror.mirror(name) for name, mirror in found.mirrors.items())
+    assert one == Mirror("m", frozenset("a"), frozenset((10, 11, 12)), True, True, "s")
+    assert two == Mirror("n", None, frozenset((10,)), True, False, "s")
+    assert config.validate(found.dump()) == found
+    assert found.dump()["mirrors"]["m"] == {"ports": ["a"], "vlans": ["10-12"], "direction": "both", "to": "s"}
+
+
+@pytest.mark.parametrize(
+    ("mirrors", "mistake"),
+    [
+        ("  m: {to: s}", "mirrors.m: a mirror watches `ports`, `vlans`, or both"),
+        ("  m: {ports: [], to: s}", "mirrors.m: a mirror watches `ports`, `vlans`, or both"),
+        ("  m: {ports: [a]}", "mirrors.m.to: this key is missing"),
+        ("  m: {ports: [a], to: t}", "mirrors.m.to: there is no port t"),
+        ("  m: {ports: [a, c], to: s}", "mirrors.m.ports.1: there is no port c"),
+        ("  m: {ports: [a, s], to: s}", "mirrors.m.ports.1: port s is where mirror m sends to: watch another one"),
+        ("  m: {ports: [a], to: s}\n  n: {ports: s, to: b}", "mirrors.n.ports: port s is where mirror m sends to"),
+        ("  m: {ports: [a], direction: up, to: s}", "mirrors.m.direction: found 'up', expected 'in', 'out' or 'both'"),
+        ("  m: {ports: [a], form: s, to: s}", "mirrors.m.form: unknown key; the keys here are ports, vlans"),
+        ("  m: [a, s]", "mirrors.m: found a list, expected a mapping"),
+        ("  -m: {ports: [a], to: s}", "mirrors.-m: '-m' is no port name: 1 to 32 letters"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_mirrors(mirrors: str, mistake: str) -> None:
+    (found,) = problems(MIRRORED + mirrors + "\n")
+    assert found.split(" ", 1)[1].startswith(mistake)
+
+
+def test_a_mirror_of_vlans_wants_vlans() -> None:
+    for head, ports in (("vlan_filtering: off", "access: 10"), ("ageing: 300", "mtu: 1400")):
+        text = (
+            f"name: x\n{head}\nports: {{a: {{tap: t, {ports}}}, s: {{tap: u}}}}\nmirrors: {{m: {{vlans: 10, to: s}}}}\n"
+        )
+        assert "VLAN filtering is off here" in problems(text)[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "mistake"),
+    [
+        ("{erspan: 10.0.0.300}", "is not the IP address of a host such as 10.0.0.9 or fd00::9"),
+        ("{erspan: 10.0.0.9, session: 1024}", "found 1024, expected at most 1023"),
+        ("{erspan: 10.0.0.9, version: 1}", "found 1, expected 2 or 3"),
+        ("{vxlan: 10.0.0.9}", "this key is missing"),
+        ("{vxlan: 10.0.0.9, vni: 16777216}", "expected at most 16777215"),
+        ("{vxlan: ff02::1, vni: 1}", "is not the IP address of a host"),
+        ("{vxlan: 'fe80::1%eth0', vni: 1}", "is not the IP address of a host"),
+        ("{vxlan: 10.0.0.9, vni: 1, local: '::1'}", "have to be of one kind, IPv4 or IPv6"),
+    ],
+)
+def test_mistakes_in_tunnels(options: str, mistake: str) -> None:
+    (found,) = port(options)
+    assert mistake in found
+
+
+def test_tunnels_that_would_be_in_each_other_s_way() -> None:
+    assert (
+        len(load("name: x\nports: {a: {erspan: 10.0.0.9, session: 1}, b: {erspan: 10.0.0.9, session: 2}}").ports) == 2
+    )
+    assert (
+        len(load("name: x\nports: {a: {vxlan: 10.0.0.9, vni: 1}, b: {vxlan: 10.0.0.9, vni: 1, udp_port: 1}}").ports)
+        == 2
+    )
+    for one, other in (
+        ("erspan: 10.0.0.9", "erspan: 10.0.0.9, version: 3"),
+        ("vxlan: 10.0.0.9, vni: 1", "vxlan: 10.0.0.8, vni: 2"),
+    ):
+        (found,) = problems(f"name: x\nports: {{a: {{{one}}}, b: {{{other}}}}}")
+        assert "is the device of port a already" in found

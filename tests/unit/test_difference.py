@@ -120,3 +120,13 @@ def test_the_way_there_and_back_is_the_same_length() -> None:
     for old in ports:
         for new in ports:
             assert len(difference(old, new).lines) == len(difference(new, old).lines)
+
+
+def test_mirrors_come_and_go() -> None:
+    ports = "a: {tap: t}, b: {tap: u}, s: {tap: v}"
+    old, new = (
+        "mirrors: {m: {ports: a, to: s}, n: {ports: b, to: s}}",
+        "mirrors: {m: {ports: [a, b], to: s}, n: {ports: [b], direction: both, to: s}}",
+    )
+    found = difference(ports, ports, head=old, new_head=new)
+    assert found.lines == ["- mirror m (ports a, to s)", "+ mirror m (ports a,b, to s)"]

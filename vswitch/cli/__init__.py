@@ -6,11 +6,12 @@ from vswitch.cli import exec as _exec
 from vswitch.cli import explain as _explain
 from vswitch.cli import guests as _guests
 from vswitch.cli import inspect as _inspect
+from vswitch.cli import mirror as _mirror
 from vswitch.cli import send as _send
 from vswitch.cli import show as _show
 from vswitch.cli.app import main
 
 __all__ = ["main"]
 
-_COMMANDS = (_adopt, _capture, _exec, _explain, _guests, _inspect, _send, _show)
+_COMMANDS = (_adopt, _capture, _exec, _explain, _guests, _inspect, _mirror, _send, _show)
 """Imported for what they register."""

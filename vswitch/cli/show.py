@@ -35,6 +35,7 @@ VIEWS: dict[str, View] = {
     "vlans": View("vlans"),
     "history": View("history", narrows="mac"),
     "flows": View("flows", narrows="mac"),
+    "mirrors": View("mirrors"),
 }
 _NAMES = "|".join(VIEWS)
 
@@ -47,7 +48,7 @@ def show(
     as_json: Json = False,
     watch: Annotated[bool, typer.Option("--watch", help="Refresh every second until Control-C.")] = False,
 ) -> None:
-    """Show ports with their counters, stations known, VLANs, what became of stations, or who talks to whom.
+    """Show ports with their counters, stations known, VLANs, what became of stations, who talks to whom, or mirrors.
 
     A MAC behind `history` or `flows` shows what concerns that one.
 

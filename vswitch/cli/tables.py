@@ -82,13 +82,24 @@ def flows(rows: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
+def mirrors(rows: Sequence[dict[str, Any]]) -> Table:
+    """`show mirrors`."""
+    table = _table("MIRROR", "PORTS", "VLANS", "DIRECTION", "TO")
+    for row in rows:
+        watched = (" ".join(map(str, row[key])) if row[key] else "all" for key in ("ports", "vlans"))
+        table.add_row(row["mirror"], *watched, row["direction"], row["to"])
+    return table
+
+
 def explanation(answer: dict[str, Any]) -> Table:
-    """`explain`: every rule, then every port, then the verdict."""
+    """`explain`: every rule, then every port, then every copy of a mirror, then the verdict."""
     table = _table("RULE", "WHAT IT SAW", "DECISION")
     for step in answer["steps"]:
         table.add_row(step["rule"], step["saw"], _decision(step["reason"], "goes on"))
     for port in answer["ports"]:
         table.add_row(f"egress {port['port']}", port["saw"], _decision(port["reason"], "leaves"))
+    for copy in answer["mirrors"]:
+        table.add_row(f"mirror {copy['mirror']} to {copy['port']}", copy["saw"], _decision(copy["reason"], "leaves"))
     words = f"{answer['reason']}: {answer['meaning']}" if answer["reason"] else _destinations(answer)
     table.add_row("verdict", words, _state(answer["verdict"]))
     return table

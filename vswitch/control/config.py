@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from vswitch.control import yaml
+from vswitch.control.mirrorcheck import check_mirrors, no_port
 from vswitch.control.ranges import spread
 from vswitch.control.schema import BridgeOptions, PortConfig, SwitchConfig, TopLevel
 from vswitch.core.vlan import DEFAULT_VID
@@ -242,6 +243,7 @@ def _cross_checks(data: dict[str, Any]) -> Iterator[tuple[yaml.Path, str]]:
         return
     yield from _devices(ports)
     yield from _same_value(ports, "mac")
+    yield from check_mirrors(data, ports)
     fdb = data.get("fdb")
     static = fdb.get("static") if isinstance(fdb, dict) else None
     if isinstance(static, list):
@@ -263,9 +265,10 @@ def _devices(ports: dict[str, Any]) -> Iterator[tuple[yaml.Path, str]]:
 
 def _device(kind: str, port: dict[str, Any]) -> object:
     """What a port would be attached to, whatever is wrong with its other options; None where that cannot be told."""
-    named = {key: port[key] for key in (kind, "netns") if key in port}
+    model = ATTACHMENTS[kind].options_type
+    named = {key: port[key] for key in (kind, *model.identity) if key in port and key in model.model_fields}
     try:
-        return ATTACHMENTS[kind].options_type.model_validate(named).device()
+        return model.model_validate(named).device()
     except ValidationError:
         return None
 
@@ -292,15 +295,13 @@ def _parsed(parse: Callable[[object], T], value: object) -> T | None:
 def _static(static: list[Any], ports: dict[str, Any]) -> Iterator[tuple[yaml.Path, str]]:
     """Entries of unknown ports, and two for one station."""
     seen: set[tuple[str | None, int | None]] = set()
-    names = [str(name) for name in ports] if len(ports) <= 100 else []  # comparing each with each takes its time
     for index, entry in enumerate(static):
         if not isinstance(entry, dict):
             continue
         path: yaml.Path = ("fdb", "static", index)
         port, mac = entry.get("port"), entry.get("mac")
         if isinstance(port, str) and port not in ports:
-            near = difflib.get_close_matches(port[:100], names, 1, 0.5)
-            yield (*path, "port"), f"there is no port {port}" + (f"; did you mean {near[0]}?" if near else "")
+            yield (*path, "port"), no_port(port, ports)
         station = _parsed(parse_station, mac), _parsed(parse_vid, entry.get("vlan", DEFAULT_VID))
         if None in station:
             continue

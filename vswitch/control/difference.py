@@ -59,6 +59,7 @@ def _attachment(port: PortConfig) -> tuple[str, object]:
 def _switch(old: SwitchConfig, new: SwitchConfig) -> Iterator[str]:
     """Changes of the switch as a whole."""
     yield from (f"~ {change}" for change in _changes(_whole(old), _whole(new)))
+    yield from _mirrors(old, new)
     known = {(entry.vlan, entry.mac): entry.port for entry in old.fdb.static}
     wanted = {(entry.vlan, entry.mac): entry.port for entry in new.fdb.static}
     for vlan, mac in known:
@@ -67,6 +68,15 @@ def _switch(old: SwitchConfig, new: SwitchConfig) -> Iterator[str]:
     for vlan, mac in wanted:
         if wanted[vlan, mac] != known.get((vlan, mac)):
             yield f"+ static {mac} vlan {vlan} on {wanted[vlan, mac]}"
+
+
+def _mirrors(old: SwitchConfig, new: SwitchConfig) -> Iterator[str]:
+    for name, mirror in old.mirrors.items():
+        if new.mirrors.get(name) != mirror:
+            yield f"- mirror {name} ({_words(mirror.dump())})"
+    for name, mirror in new.mirrors.items():
+        if old.mirrors.get(name) != mirror:
+            yield f"+ mirror {name} ({_words(mirror.dump())})"
 
 
 def _whole(config: SwitchConfig) -> dict[str, Any]:

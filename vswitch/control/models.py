@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from vswitch.core.mac import format_mac
+from vswitch.units import vlan_ranges
 
 if TYPE_CHECKING:
+    from vswitch.control.schema import MirrorConfig
     from vswitch.core.explain import Explanation
     from vswitch.core.fdb import FdbRow
     from vswitch.core.stats import Direction, PortCounters
@@ -87,6 +89,27 @@ class VlanRow(Model):
     pvid: list[str]
 
 
+class MirrorRow(Model):
+    """One mirror, as `show mirrors --json` has it; null stands for every port, or every VLAN."""
+
+    mirror: str
+    ports: list[str] | None
+    vlans: list[int | str] | None
+    direction: Literal["in", "out", "both"]
+    to: str
+
+    @classmethod
+    def of(cls, name: str, config: MirrorConfig) -> Self:
+        """In the words of the configuration."""
+        return cls(
+            mirror=name,
+            ports=list(config.ports) if config.ports else None,
+            vlans=vlan_ranges(config.vlans) if config.vlans else None,
+            direction=config.direction,
+            to=config.to,
+        )
+
+
 class SwitchInfo(Model):
     """The switch as a whole; times in seconds."""
 
@@ -154,6 +177,12 @@ class PortStepModel(Model):
     frames: list[str]
 
 
+class MirrorStepModel(PortStepModel):
+    """One copy that a mirror sends: the frames that leave by its port, or the reason why the copy is lost there."""
+
+    mirror: str
+
+
 class ExplanationModel(Model):
     """What would happen to a frame, rule by rule. `reason` is null where it would be forwarded."""
 
@@ -164,6 +193,7 @@ class ExplanationModel(Model):
     vlan: int | None
     steps: list[StepModel]
     ports: list[PortStepModel]
+    mirrors: list[MirrorStepModel]
 
     @classmethod
     def of(cls, port: str, explanation: Explanation) -> Self:
@@ -179,6 +209,12 @@ class ExplanationModel(Model):
             ports=[
                 PortStepModel(port=step.port.name, saw=step.saw, reason=step.reason, frames=step.frames())
                 for step in explanation.ports
+            ],
+            mirrors=[
+                MirrorStepModel(
+                    mirror=step.mirror, port=step.port.name, saw=step.saw, reason=step.reason, frames=step.frames()
+                )
+                for step in explanation.mirrors
             ],
         )
 

@@ -19,6 +19,7 @@ PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "port": {"type": "string", "description": "the name of a port"},
     "vlan": {"type": "integer", "minimum": 1, "maximum": 4094},
     "mac": {"type": "string", "examples": ["52:54:00:a8:32:d7"]},
+    "mirror": {"type": "string", "description": "the name of a mirror"},
     "model": {"type": "string", "description": "a network card", "examples": ["virtio", "e1000"]},
     "dry_run": {"type": "boolean", "description": "say what would change, and change nothing"},
 }

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from vswitch.control.place import control_socket
 from vswitch.core.fdb import DEFAULT_AGEING, DEFAULT_LIMIT
+from vswitch.core.mirror import Mirror
 from vswitch.core.port import PortSettings
 from vswitch.core.vlan import DEFAULT_VID, PortVlan
 from vswitch.polling import DEFAULT_WINDOW
 from vswitch.ports import ATTACHMENTS, Options
 from vswitch.stages import STAGES
-from vswitch.units import Duration, Listen, MacAddress, PortName, SocketPath, Vid, VlanSet, Whole
+from vswitch.units import Duration, Listen, MacAddress, PortName, PortNames, SocketPath, Vid, VlanSet, Whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,9 +71,11 @@ class PortConfig:
         return PortSettings(self.bridge.vlan(), {name: getattr(self.bridge, name) for name in STAGE_OPTIONS})
 
     def dump(self) -> dict[str, Any]:
-        """As a configuration would say it, defaults left out."""
+        """As a configuration would say it, what it is attached to first, defaults left out."""
+        own = self.options.model_dump(mode="json", exclude_defaults=True)
         return {
-            **self.options.model_dump(mode="json", exclude_defaults=True),
+            self.kind: own.pop(self.kind),
+            **own,
             **self.bridge.model_dump(mode="json", exclude_defaults=True),
         }
 
@@ -92,6 +95,33 @@ class FdbConfig(_Model):
     static: tuple[StaticEntry, ...] = Field((), description="stations that are tied to a port")
 
 
+class MirrorConfig(_Model):
+    """A mirror: what it watches, and where the copies go."""
+
+    ports: PortNames | None = Field(None, description="the ports to watch; left out: every port")
+    vlans: VlanSet | None = Field(None, description="the VLANs to watch; left out: every VLAN")
+    direction: Literal["in", "out", "both"] = Field(
+        "both", description="what comes from the guests (in), what goes to them (out), or both"
+    )
+    to: PortName = Field(description="the port that the copies leave by; it takes no part in the switch otherwise")
+
+    @model_validator(mode="after")
+    def _watches(self) -> MirrorConfig:
+        if not self.ports and not self.vlans:
+            raise ValueError("a mirror watches `ports`, `vlans`, or both: those ports in those VLANs")
+        return self
+
+    def dump(self) -> dict[str, Any]:
+        """As a configuration would say it, defaults left out."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+    def mirror(self, name: str) -> Mirror:
+        """As the rules want it."""
+        ports = frozenset(self.ports) if self.ports else None
+        received, sent = self.direction != "out", self.direction != "in"
+        return Mirror(name, ports, self.vlans or None, received, sent, self.to)
+
+
 class MetricsConfig(_Model):
     """The Prometheus exporter."""
 
@@ -108,6 +138,7 @@ class TopLevel(_Model):
     )
     vlan_filtering: bool | None = Field(None, description="whether VLANs count; left out: if any port names one")
     fdb: FdbConfig = Field(default_factory=lambda: FdbConfig.model_validate({}))
+    mirrors: dict[PortName, MirrorConfig] = Field({}, description="mirrors by name")
     metrics: MetricsConfig | None = None
     control: SocketPath | None = Field(None, description="the control socket's path")
 
@@ -140,6 +171,11 @@ class SwitchConfig:
         return self.top.fdb
 
     @property
+    def mirrors(self) -> dict[str, MirrorConfig]:
+        """Mirrors by name."""
+        return self.top.mirrors
+
+    @property
     def metrics(self) -> MetricsConfig | None:
         """The exporter, if there is to be one."""
         return self.top.metrics
@@ -164,7 +200,7 @@ class SwitchConfig:
 
 
 def schemas(template: str = "#/$defs/{model}") -> dict[str, dict[str, Any]]:
-    """JSON Schemas of a whole configuration, of a port and of a static entry, by those names."""
+    """JSON Schemas of a whole configuration, of a port, of a static entry and of a mirror, by those names."""
     ports: list[dict[str, Any]] = []
     for kind, port in ATTACHMENTS.items():
         model = create_model(f"{kind.capitalize()}Port", __base__=(port.options_type, BridgeOptions))
@@ -177,4 +213,5 @@ def schemas(template: str = "#/$defs/{model}") -> dict[str, dict[str, Any]]:
         "Configuration": whole,
         "Port": {"title": "Port", "anyOf": ports},
         "StaticEntry": StaticEntry.model_json_schema(ref_template=template),
+        "Mirror": MirrorConfig.model_json_schema(ref_template=template),
     }

@@ -23,6 +23,7 @@ from vswitch.control.models import (
     DifferenceModel,
     FdbRowModel,
     GuestModel,
+    MirrorRow,
     PortRow,
     SwitchInfo,
     VlanRow,
@@ -70,6 +71,7 @@ class Service:
             ageing=config.ageing,
             limit=config.fdb.limit,
         )
+        self._set_mirrors(config)
         self.engine = Engine(self.switch, busy_poll=config.busy_poll)
         self.chronicle = Chronicle(self.switch, self.engine.clock)
         self._exporter = Exporter(self.snapshot)
@@ -179,6 +181,21 @@ class Service:
         """Forget what was learned on a port, in a VLAN, both, or everywhere; how many entries."""
         return self.switch.fdb.flush(port=None if port is None else self.bridge(port), vid=vlan)
 
+    async def add_mirror(self, name: str, options: dict[str, Any]) -> MirrorRow:
+        """Add a mirror with the options that a configuration file would give it."""
+        async with self.editing() as data:
+            if name in data["mirrors"]:
+                raise ConflictError(f"there is a mirror {name} already; `vswitch mirror del {name}` removes it")
+            data["mirrors"][name] = options
+        return MirrorRow.of(name, self.config.mirrors[name])
+
+    async def delete_mirror(self, name: str) -> None:
+        """Remove a mirror; its port is one like the others again."""
+        async with self.editing() as data:
+            if data["mirrors"].pop(name, None) is None:
+                there = ", ".join(data["mirrors"]) or "none"
+                raise NotFoundError(f"there is no mirror {name}; the mirrors are {there}")
+
     # Questions
 
     def info(self) -> SwitchInfo:
@@ -270,6 +287,10 @@ class Service:
             if any(vid in vlan.members for vlan in vlans.values())
         ]
 
+    def mirrors(self) -> list[MirrorRow]:
+        """Every mirror."""
+        return [MirrorRow.of(name, mirror) for name, mirror in self.config.mirrors.items()]
+
     def snapshot(self) -> MetricsSnapshot:
         """What the metrics read."""
         return MetricsSnapshot.model_construct(
@@ -311,6 +332,8 @@ class Service:
     async def _change(self, difference: Difference, new: SwitchConfig) -> None:
         """All steps of a difference; if one fails, those done are undone in reverse."""
         async with AsyncExitStack() as undo:
+            undo.callback(self._set_mirrors, self.config)
+            self._set_mirrors(new)  # first, so that a port which is to take copies never takes part
             for name in difference.removed:
                 await self.engine.detach(name)
                 undo.push_async_callback(self._attach, name, self.config)
@@ -332,6 +355,9 @@ class Service:
         undo.push_async_callback(self._attach, name, self.config)
         await self._attach(name, new)
         undo.push_async_callback(self.engine.detach, name)
+
+    def _set_mirrors(self, config: SwitchConfig) -> None:
+        self.switch.set_mirrors(mirror.mirror(name) for name, mirror in config.mirrors.items())
 
     def _settle(self, old: SwitchConfig) -> None:
         """What cannot fail: settings of ports and of the switch."""

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 from vswitch.core.frame import ETHERNET_HEADER, Frame
 from vswitch.core.mac import format_mac
+from vswitch.core.mirror import copies, loss
 from vswitch.core.offload import HEADER
+from vswitch.core.size import oversize
 from vswitch.core.stage import Step
 from vswitch.core.stats import CASTS, UNICAST
-from vswitch.core.switch import oversize
 from vswitch.core.verdict import LOSSES, Egress, Reason
 from vswitch.core.vlan import VID_BITS, egress_edit
 
 if TYPE_CHECKING:
+    from vswitch.core.frame import TagEdit
     from vswitch.core.offload import Buffer
     from vswitch.core.port import BridgePort
     from vswitch.core.switch import Switch
@@ -37,15 +39,23 @@ class PortStep:
         return [bytes(form[HEADER:]).hex() for form in forms]
 
 
+@dataclass(frozen=True, slots=True)
+class MirrorStep(PortStep):
+    """What a mirror sends of the frame, or why its copy is lost at the mirror's port."""
+
+    mirror: str = ""
+
+
 @dataclass(slots=True)
 class Explanation:
-    """A verdict with its grounds: every rule in order, then every port that the frame might have left by.
+    """A verdict with its grounds: every rule, every port that the frame might have left by, every copy of a mirror.
 
     reason: why the frame was dropped as a whole; None where it was forwarded.
     """
 
     steps: list[Step] = field(default_factory=list)
     ports: list[PortStep] = field(default_factory=list)
+    mirrors: list[MirrorStep] = field(default_factory=list)
     vid: int | None = None
     reason: Reason | None = None
 
@@ -67,11 +77,18 @@ def explain(switch: Switch, raw: Buffer, port: BridgePort, now: float) -> Explan
     if isinstance(parsed, Reason):
         return _dropped(explanation, Step("frame", parsed.meaning, parsed))
     explanation.steps.append(Step("frame", _describe(parsed)))
+    _decide(switch, parsed, now, explanation)
+    for watch, copy in copies(switch.mirrors, parsed, explanation.egress):
+        explanation.mirrors.append(_mirror_step(watch.name, copy))
+    return explanation
+
+
+def _decide(switch: Switch, parsed: Frame, now: float, explanation: Explanation) -> None:
     for step in _ingress_steps(switch, parsed, now):
         explanation.steps.append(step)
         if step.reason is not None:
             explanation.reason = step.reason
-            return explanation
+            return
     explanation.vid = parsed.vid
     found = _address_steps(switch, parsed, now, explanation)
     known = parsed.cast == UNICAST and found is not None
@@ -79,7 +96,6 @@ def explain(switch: Switch, raw: Buffer, port: BridgePort, now: float) -> Explan
     explanation.ports = [_port_step(switch, parsed, candidate, now) for candidate in candidates]
     if not explanation.egress and not explanation.lost:
         explanation.reason = explanation.ports[0].reason if known else Reason.NO_EGRESS
-    return explanation
 
 
 def _dropped(explanation: Explanation, step: Step) -> Explanation:
@@ -150,5 +166,15 @@ def _port_step(switch: Switch, frame: Frame, port: BridgePort, now: float) -> Po
     if oversize(frame, port):
         longest = frame.longest - ETHERNET_HEADER
         return PortStep(port, f"{longest} octets of payload, the port's MTU is {port.mtu}", reason=Reason.OVERSIZE)
-    words = "as it came" if edit is None else f"with VLAN tag {edit.tci & VID_BITS}" if edit.tpid else "untagged"
-    return PortStep(port, words, egress=Egress(port, frame, edit))
+    return PortStep(port, _form_words(edit), egress=Egress(port, frame, edit))
+
+
+def _mirror_step(name: str, copy: Egress) -> MirrorStep:
+    port, frame, edit = copy
+    reason = loss(frame, port)
+    saw = f"a copy {_form_words(edit)}" if reason is None else reason.meaning
+    return MirrorStep(port, saw, None if reason else copy, reason, name)
+
+
+def _form_words(edit: TagEdit | None) -> str:
+    return "as it came" if edit is None else f"with VLAN tag {edit.tci & VID_BITS}" if edit.tpid else "untagged"

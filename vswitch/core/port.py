@@ -32,7 +32,7 @@ class BridgePort:
 
     name: unique in its switch.  mtu: octets of payload that fit a frame, without header and tag.
     offload: what its attachment completes by itself.  up: whether frames may pass, set by `Switch.set_port_state`.
-    state_changes: how often it came up or went down.
+    state_changes: how often it came up or went down.  takes_copies: whether it is the destination of a mirror.
     """
 
     name: str
@@ -41,6 +41,7 @@ class BridgePort:
     offload: Capability = Capability.NONE
     up: bool = True
     state_changes: int = 0
+    takes_copies: bool = False
     counters: PortCounters = field(default_factory=PortCounters)
 
     def __repr__(self) -> str:

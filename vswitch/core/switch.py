@@ -10,9 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vswitch.core.fdb import DEFAULT_AGEING, DEFAULT_LIMIT, Fdb
-from vswitch.core.frame import ETHERNET_HEADER, Frame
+from vswitch.core.frame import Frame
 from vswitch.core.mac import ZERO, is_group
+from vswitch.core.mirror import copies, watches
 from vswitch.core.offload import HEADER
+from vswitch.core.size import oversize
 from vswitch.core.stage import Stage
 from vswitch.core.stats import UNICAST
 from vswitch.core.verdict import LOSSES, Egress, Reason, Verdict, drop
@@ -21,12 +23,9 @@ from vswitch.core.vlan import DEFAULT_VID, classify, egress_edit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from vswitch.core.mirror import Mirror, Watch
     from vswitch.core.offload import Buffer
     from vswitch.core.port import BridgePort, PortSettings
-
-_TAG = 4
-"""Octets that a port's MTU leaves to a tag, and to an outer tag once more: is_skb_forwardable() in Linux
-net/core/dev.c, which sees a frame after skb_vlan_untag() took its outer tag off."""
 
 
 class Switch:
@@ -50,6 +49,8 @@ class Switch:
         self.vlan_filtering = vlan_filtering
         self.generation = 0
         self.fdb = Fdb(ageing=ageing, limit=limit)
+        self.mirrors: tuple[Watch, ...] = ()
+        self._mirrors: tuple[Mirror, ...] = ()
         self._members: dict[int, tuple[BridgePort, ...]] = {}
         self._ingress: list[Callable[[Frame, float], Verdict | None]] = []
         self._egress: list[Callable[[Frame, BridgePort, float], Frame | Reason | None]] = []
@@ -98,8 +99,18 @@ class Switch:
             self.fdb.flush()
             self.ports_changed()
 
+    def set_mirrors(self, mirrors: Iterable[Mirror]) -> None:
+        """Have these mirrors. What was learned on a port that is the destination of one from now on is forgotten."""
+        self._mirrors = tuple(mirrors)
+        before = {port for port in self.ports.values() if port.takes_copies}
+        self.ports_changed()
+        for port in self.ports.values():
+            if port.takes_copies and port not in before:
+                self.fdb.flush(port=port)
+
     def ports_changed(self) -> None:
         """Note that ports, their settings or their states are other than before."""
+        self.mirrors = watches(self._mirrors, self.ports)
         ports = tuple(self.ports.values())
         for stage in self.stages:
             stage.ports_changed(ports)
@@ -144,6 +155,8 @@ class Switch:
             counters.drop(verdict.reason, frame.segments)
         for port, reason in verdict.lost:
             port.counters.drop(reason, frame.segments)
+        if self.mirrors:
+            verdict.mirrored = tuple(copy for _, copy in copies(self.mirrors, frame, verdict.egress))
         return verdict
 
     def admit(self, frame: Frame) -> Reason | None:
@@ -232,19 +245,6 @@ class Switch:
     def _is_member(self, port: BridgePort, vid: int) -> bool:
         vlan = port.settings.vlan
         return not self.vlan_filtering or vid in vlan.untagged or vid in vlan.tagged
-
-
-def longest(port: BridgePort, *, tagged: bool) -> int:
-    """Octets of the longest frame that may leave there, Ethernet header and the tag that it came with included."""
-    return port.mtu + ETHERNET_HEADER + (2 * _TAG if tagged else _TAG)
-
-
-def oversize(frame: Frame, port: BridgePort) -> bool:
-    """Whether a frame that may leave there is too long to: it is lost, where one kept back by any rule is not.
-
-    As in the Linux bridge, where should_deliver() comes before br_dev_queue_push_xmit() (net/bridge/br_forward.c).
-    """
-    return frame.longest > longest(port, tagged=frame.tpid != 0)
 
 
 def _first(*deadlines: float | None) -> float | None:

@@ -33,6 +33,7 @@ class Reason(StrEnum):
     RESERVED_ADDRESS = "reserved_address", "The port's profile does not relay this 01:80:c2:00:00:0x address."
     SAME_PORT = "same_port", "The destination is behind the port that the frame came from."
     ISOLATED = "isolated", "Both ports are isolated, and isolated ports do not talk to each other."
+    MIRROR_PORT = "mirror_port", "The port is the destination of a mirror, and takes no part in the switch otherwise."
     PORT_DOWN = "port_down", "The port is down."
     QUEUE_FULL = "queue_full", "The port's attachment takes frames more slowly than they come, and its queue is full."
     IO_ERROR = "io_error", "The operating system refused the frame."
@@ -58,6 +59,7 @@ class Verdict:
     `lost` names the ports that the frame was meant for and could not leave by, each with its reason: those are
     drops of the egress port. `learned` says whether the source was learned. `cacheable` says whether the next frame of
     the same flow, if it is no longer than this one, would fare the same until the switch tells of a change.
+    `mirrored` is what mirrors send of it, whatever becomes of the frame, and whether or not their ports can take it.
     """
 
     reason: Reason | None = None
@@ -65,6 +67,7 @@ class Verdict:
     lost: tuple[tuple[BridgePort, Reason], ...] = ()
     cacheable: bool = True
     learned: bool = False
+    mirrored: tuple[Egress, ...] = ()
 
 
 def drop(reason: Reason) -> Verdict:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from vswitch.core.mac import is_group
 from vswitch.core.offload import PLAIN, Capability
-from vswitch.core.switch import longest
+from vswitch.core.size import longest
 from vswitch.fastpath.conversations import TICK, Conversation, Conversations
 from vswitch.fastpath.flowcache import KEY, TYPE, Exit, Flow
 
@@ -128,7 +128,7 @@ class FlowCache:
     def _flow(self, key: bytes, frame: Frame, verdict: Verdict, conversation: Conversation) -> Flow:
         tagged = frame.tpid != 0
         fits, offload = UNBOUNDED, Capability.ALL
-        for port, _, _ in verdict.egress:
+        for port, _, _ in verdict.egress or verdict.mirrored:
             fits, offload = min(fits, longest(port, tagged=tagged)), offload & port.offload
         return Flow(
             key=key,
@@ -138,10 +138,21 @@ class FlowCache:
             drop=-1 if verdict.reason is None else verdict.reason.number,
             longest=fits,
             offload=offload,
-            exits=tuple((self._exits[port], _tag(edit)) for port, _, edit in verdict.egress),
-            ports=tuple(port for port, _, _ in verdict.egress),
+            exits=(
+                *((self._exits[port], _tag(edit)) for port, _, edit in verdict.egress),
+                *((self._copies(port, fits, offload, tagged), _tag(edit)) for port, _, edit in verdict.mirrored),
+            ),
+            ports=tuple(port for port, _, _ in (*verdict.egress, *verdict.mirrored)),
             conversation=conversation,
         )
+
+    def _copies(self, port: BridgePort, fits: int, offload: Capability, tagged: bool) -> Exit:
+        """Where a mirror's copies leave, behind all others; one that is never open, if not all of them could.
+
+        The frame itself is not to suffer from that: it leaves by the fast path, and the engine sees to the copy.
+        """
+        whole = port.up and fits <= longest(port, tagged=tagged) and offload in port.offload
+        return self._exits[port] if whole else Exit(port.counters.values)
 
     def _add(self, flow: Flow, entrance: Entrance) -> None:
         entrance.flows[flow.key] = flow

@@ -83,6 +83,9 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    identity: ClassVar[tuple[str, ...]] = ("netns",)
+    """The options that `device` looks at beside the key of the kind."""
+
     def device(self) -> object:
         """What no other port may be attached to, too; None where that cannot be told."""
         return None

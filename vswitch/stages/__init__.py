@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vswitch.stages.isolation import Isolation
+from vswitch.stages.mirror_port import MirrorPort
 from vswitch.stages.reserved import ReservedAddresses
 
 if TYPE_CHECKING:
     from vswitch.core.stage import Stage
 
-STAGES: tuple[type[Stage], ...] = (ReservedAddresses, Isolation)
+STAGES: tuple[type[Stage], ...] = (MirrorPort, ReservedAddresses, Isolation)
