@@ -188,7 +188,7 @@ class FlowTable:
 
         How many left, and the length of the frame that was read after them, or what became of it.
         """
-        exit_, key, name, buffer, write = flow.exits[0][0], self._key, self._key(), self._buffer, os.write
+        exit_, key, name, buffer, write = flow.exits[0][0], self._key, flow.key, self._buffer, os.write
         fd, out = exit_.state[0], self._view[: max(got, PADDED)]
         after: int | None = _UNREAD
         try:
