@@ -13,6 +13,7 @@ from vswitch.control import config
 from vswitch.control.schema import SwitchConfig
 from vswitch.core import offload
 from vswitch.core.frame import C_TAG, S_TAG, TagEdit
+from vswitch.core.mirror import Mirror
 from vswitch.core.offload import HEADER, Capability
 from vswitch.core.port import BridgePort, PortSettings
 from vswitch.core.switch import Switch
@@ -149,10 +150,12 @@ def small_switch(*, vlan_filtering: bool) -> Switch:
         ("right", blue, Capability.NONE, {"isolated": True, "reserved": "wire"}),
         ("narrow", red, Capability.ALL, {}),
         ("down", red, Capability.ALL, {}),
+        ("probe", red, Capability.NONE, {}),
     ):
         port = BridgePort(name, PortSettings(vlan, options), mtu=300 if name == "narrow" else 1500, offload=capability)
         switch.add_port(port)
     switch.set_port_state(switch.ports["down"], up=False)
+    switch.set_mirrors([Mirror("copies", frozenset(("trunk",)), None, received=True, sent=True, to="probe")])
     switch.fdb.add_static(10, STATIONS[0], switch.ports["fast"], 0.0)
     switch.fdb.add_static(20, STATIONS[1], switch.ports["left"], 0.0)
     switch.fdb.add_static(1, STATIONS[2], switch.ports["red"], 0.0)
