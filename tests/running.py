@@ -56,13 +56,16 @@ class Running:
         *,
         environment: dict[str, str] | None = None,
         fds: tuple[int, ...] = (),
+        wrapper: tuple[str, ...] = (),
     ) -> None:
+        """fds: what the process inherits.  wrapper: a command that it is run by."""
         self.folder = folder
         self.control = folder / f"{config['name']}.sock"
         self.file = folder / f"{config['name']}.yml"
         self.log = folder / f"{config['name']}.log"
         self.environment = environment or {}
         self.fds = fds
+        self.wrapper = wrapper
         self.write(config)
         self.client = Client(self.control)
         self.process: subprocess.Popen[bytes] | None = None
@@ -79,7 +82,7 @@ class Running:
         """Start, and wait until it answers."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*VSWITCH, "run", str(self.file)],
+                [*self.wrapper, *VSWITCH, "run", str(self.file)],
                 stderr=log,
                 stdout=log,
                 env={**os.environ, **self.environment},

@@ -18,4 +18,5 @@ def notify(state: str, fds: Sequence[int] = ()) -> None:
         return
     place = address.replace("@", "\0", 1) if address.startswith("@") else address
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock, suppress(OSError):
-        socket.send_fds(sock, [state.encode()], list(fds), address=place)
+        sock.connect(place)  # send_fds() takes an address, and ignores it
+        socket.send_fds(sock, [state.encode()], list(fds))

@@ -7,10 +7,14 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.isolated import PREFIX
+
+if TYPE_CHECKING:
+    from _pytest.mark import ParameterSet
 
 ROOT = Path(__file__).parents[2]
 SHELL = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -18,6 +22,20 @@ PAGES = sorted(
     path.relative_to(ROOT)
     for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
     if SHELL.search(path.read_text())
+)
+
+PROGRAMS = (
+    "bridge",
+    "curl",
+    "ip",
+    "make",
+    "nsenter",
+    "ping",
+    "qemu-system-x86_64",
+    "tcpdump",
+    "tshark",
+    "unshare",
+    "vde_plug2tap",
 )
 
 WAIT = """
@@ -38,14 +56,28 @@ def script(commands: list[str]) -> str:
 
 
 def commands(page: Path) -> list[str]:
-    """What a reader is asked to type, without what follows `#`."""
+    """What a reader is asked to type, without what follows `#`; the lines up to END go with the command before."""
     blocks = SHELL.findall((ROOT / page).read_text())
-    typed = [re.sub(r"\s+# .*", "", line) for block in blocks for line in block.splitlines()]
-    return [line for line in typed if line and not line.startswith("#")]
+    typed: list[str] = []
+    open_ended = False
+    for line in (line for block in blocks for line in block.splitlines()):
+        if open_ended:
+            typed[-1] += f"\n{line}"
+            open_ended = line != "END"
+        elif (command := re.sub(r"\s+# .*", "", line)) and not command.startswith("#"):
+            typed.append(command)
+            open_ended = command.endswith("<<'END'")
+    return typed
 
 
-@pytest.mark.program("bash", "curl", "ip", "ping", "make", "tcpdump")
-@pytest.mark.parametrize("page", PAGES, ids=str)
+def with_programs(page: Path) -> ParameterSet:
+    """A page, with the programs that it calls."""
+    words = set(re.findall(r"[\w-]+", "\n".join(commands(page))))
+    marks = pytest.mark.program("bash", *(name for name in PROGRAMS if name in words))
+    return pytest.param(page, marks=marks, id=str(page))
+
+
+@pytest.mark.parametrize("page", [with_programs(page) for page in PAGES])
 def test_commands_of_a_page(page: Path) -> None:
     typed = commands(page)
     targets = [line for line in typed if line.startswith("make ")]
@@ -54,7 +86,7 @@ def test_commands_of_a_page(page: Path) -> None:
     rest = [line for line in typed if line not in targets and not line.startswith(("pip ", "docker "))]
     path = f"export PATH={Path(sys.executable).parent}:$PATH\n"
     result = subprocess.run(
-        [*PREFIX, "bash", "-c", path + script(rest)], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        [*PREFIX, "bash", "-c", path + script(rest)], cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
     )
     assert result.returncode == 0, f"{result.stdout[-3000:]}\n{result.stderr[-3000:]}"
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import socket
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,14 +15,13 @@ from pyroute2 import IPRoute
 from tests.machines import traffic
 from tests.machines.libvirt import Libvirt
 from tests.netns import guest
-from tests.running import Running, unique, until
+from tests.running import VSWITCH, Running, unique, until
 from vswitch.lab import rootless
 from vswitch.lab.guest import Guest
 from vswitch.ports import netns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = [
     pytest.mark.program("libvirtd", "virsh", "qemu-system-x86_64", "busybox", "unshare", "nsenter"),
@@ -68,7 +69,7 @@ def test_a_machine_of_libvirt_s_by_every_kind_of_port(libvirt: Libvirt, persiste
         answers = {kind: json.loads(switch.vswitch("libvirt-xml", kind, "--json").stdout) for kind in KINDS}
         assert [answers[kind]["parent"] for kind in KINDS] == ["devices"] * 2 + ["domain"] * 2 + ["devices", "domain"]
         pieces = [(answer["xml"], answer["parent"]) for answer in answers.values()]
-        pieces[1] = (pieces[1][0].replace(' managed="no"', ""), "devices")  # libvirt makes this one
+        assert ['managed="no"' in pieces[made][0] for made in (0, 1)] == [True, False], "libvirt makes the second"
         with libvirt.start(tag, tmp_path, _merged(pieces)) as machine:
             listing = machine.run("grep -H . /sys/class/net/*/address")
             for number, kind in enumerate(KINDS):
@@ -88,6 +89,28 @@ def test_a_machine_of_libvirt_s_by_every_kind_of_port(libvirt: Libvirt, persiste
                 assert [holder["guest"] for holder in tap["holders"]] == [tag]
                 assert [(port["switch"], port["port"]) for port in tap["ports"]] == [(tag, kind)]
         until(lambda: switch.ports()["made"]["state"] == "not_present", "the TAP to be gone")
+
+
+def test_scripts_that_libvirt_runs_make_the_port_and_remove_it(libvirt: Libvirt, tmp_path: Path) -> None:
+    tag, tap, scripts = unique("l"), unique("s"), Path(__file__).parents[2] / "configs/qemu"
+    with Running(
+        tmp_path, {"name": tag, "ports": {"n": {"tap": tag, "netns": tag, "address": "10.84.9.254/24"}}}
+    ) as switch:
+        words = shlex.join([*VSWITCH, "--control", str(switch.control)])
+        programs = {"vswitch": f'exec {words} "$@"'}
+        for name in ("qemu-ifup", "qemu-ifdown"):
+            programs[name] = f'PATH={tmp_path}:$PATH exec {scripts / name} "$@"'
+        for name, line in programs.items():
+            (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+            (tmp_path / name).chmod(0o755)
+        card = f'''<interface type="ethernet"><mac address="52:54:00:84:09:01"/><target dev="{tap}"/>
+            <script path="{tmp_path}/qemu-ifup"/><downscript path="{tmp_path}/qemu-ifdown"/>
+            <model type="virtio"/></interface>'''
+        with libvirt.start(tag, tmp_path, [(card, "devices")]) as machine:
+            machine.run("ip addr add 10.84.9.1/24 dev eth0; ip link set eth0 up")
+            traffic.ping(machine, "10.84.9.254")
+            assert switch.ports()[tap]["attachment"] == "interface"
+        until(lambda: tap not in switch.ports(), "the port to be removed")
 
 
 def _merged(pieces: list[tuple[str, str]]) -> list[tuple[str, str]]:

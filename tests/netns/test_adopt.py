@@ -174,16 +174,21 @@ def test_what_cannot_be_taken_over_is_said_in_a_sentence(bridged: BridgedHost, s
 
 
 def test_one_command_moves_a_host_over_and_one_back(bridged: BridgedHost) -> None:
-    """Where no switch runs: in a /run and a /tmp of its own, with the host's namespace entered by the commands."""
+    """Where no switch runs: in a /run and a /tmp of its own, with the host's namespace entered by the commands.
+
+    The first is killed, and leaves its control socket to the next.
+    """
     script = f"""
         set -e
-        {" ".join(VSWITCH)} adopt br
+        vswitch() {{ {" ".join(VSWITCH)} "$@"; }}
+        kill -9 $(vswitch adopt br 2>&1 | sed -n 's/.*(pid \\([0-9]*\\)).*/\\1/p')
+        vswitch adopt br
         ls /run/vswitch
-        {" ".join(VSWITCH)} show ports
-        {" ".join(VSWITCH)} release
+        vswitch show ports
+        vswitch release
         i=0; while [ -e /run/vswitch ] && [ $i -lt 300 ]; do sleep 0.1; i=$((i+1)); done
         ls /run
-        {" ".join(VSWITCH)} release
+        vswitch release
     """
     before = bridged.settings()
     with open(f"/run/netns/{bridged.name}") as namespace:

@@ -60,6 +60,11 @@ def test_ports_without_an_end_for_a_machine(kind: str, value: object) -> None:
     assert port(port.options_type.model_validate({kind: value}), Host()).cable() is None
 
 
+def test_an_interface_has_to_be_set_up() -> None:
+    assert cable("interface", interface="web0").interface == "web0"
+    assert cable("vde", vde="/r/d").interface is None
+
+
 def test_an_address_is_always_the_same_and_another_for_each_port() -> None:
     macs = {guest_mac(switch, port) for switch in ("a", "b") for port in ("x", "y")}
     assert len(macs) == 4

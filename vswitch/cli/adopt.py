@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from vswitch.cli.app import Json, app, client
-from vswitch.cli.client import CallError, Client, running
+from vswitch.cli.client import CallError, Client, listens, running
 from vswitch.control.place import control_socket, runtime_directory
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _with_new_switch(bridge: str, asked: dict[str, Any]) -> Any:
 
 def _wait(switch: subprocess.Popen[bytes], control: Path, log: Path) -> None:
     deadline = time.monotonic() + PATIENCE
-    while not control.exists():
+    while not listens(control):
         if switch.poll() is not None or time.monotonic() > deadline:
             words = log.read_text().strip().splitlines()
             raise CallError(f"the switch did not start: {words[-1] if words else os.strerror(switch.returncode or 0)}")

@@ -191,22 +191,30 @@ def apply(
 def port_add(context: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """Add a port; the options are those of a port in the configuration file.
 
-    With --fd N it hands over this process's own open descriptor: a TAP, or a socket of a virtual machine.
+    With --fd N it hands over this process's own open descriptor: a TAP, or a socket of a virtual machine. With
+    --fd NAME the port waits for one.
 
     Example: vswitch port add web --tap web0 --netns web --address 10.0.0.1/24 --access 10
     """
     options = _options(context.args)
-    fd = options.pop("fd", None)
-    client(context).call("POST", "ports", {"name": name, **options}, fd=None if fd is None else descriptor(fd))
+    fd = _descriptor(options)
+    client(context).call("POST", "ports", {"name": name, **options}, fd=fd)
 
 
 @port_app.command("set", context_settings=PASS)
 def port_set(context: typer.Context, name: PortName) -> None:
     """Change options of a port; --no-OPTION takes one away.
 
+    With --fd N it hands over this process's own open descriptor, in place of the one that the port had.
+
     Example: vswitch port set web --trunk 10,20-29 --no-access
     """
-    client(context).call("PATCH", f"ports/{name}", _options(context.args))
+    options = _options(context.args)
+    fd = _descriptor(options)
+    if options or fd is None:
+        client(context).call("PATCH", f"ports/{name}", options)
+    if fd is not None:
+        client(context).call("PUT", f"ports/{name}/fd", fd=fd)
 
 
 @port_app.command("del")
@@ -218,10 +226,13 @@ def port_del(context: typer.Context, name: PortName) -> None:
     client(context).call("DELETE", f"ports/{name}")
 
 
-def descriptor(word: object) -> int:
-    """The number of an open descriptor of this process. Raises CallError."""
-    with suppress(ValueError, OSError):
-        number = int(str(word))
+def _descriptor(options: dict[str, Any]) -> int | None:
+    """The open descriptor of this process that goes with a call, taken out of its options. Raises CallError."""
+    word = options.get("fd")
+    if not str(word).isdecimal():
+        return None
+    with suppress(OverflowError, OSError):
+        number = int(str(options.pop("fd")))
         os.fstat(number)
         return number
     raise CallError(f"{word} is not an open descriptor; open it in the shell, as in `vswitch port add … 5<>FILE`", 2)

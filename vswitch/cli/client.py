@@ -120,7 +120,7 @@ def running() -> list[Path]:
     Each has a lock beside it. Others, such as those for virtual machines, are not to be called: they would answer.
     """
     sockets = (lock.with_suffix(".sock") for lock in runtime_directory().glob("*.lock"))
-    return [path for path in sorted(sockets) if _listens(path)]
+    return [path for path in sorted(sockets) if listens(path)]
 
 
 def find(name: str | None, control: Path | None) -> Client:
@@ -138,7 +138,8 @@ def find(name: str | None, control: Path | None) -> Client:
     return Client(sockets[0])
 
 
-def _listens(path: Path) -> bool:
+def listens(path: Path) -> bool:
+    """Whether somebody is behind this socket; one that a switch died over is still there."""
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(str(path))

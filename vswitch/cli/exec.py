@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -45,6 +46,8 @@ def execute(
     if kind not in _OPEN:
         raise CallError(f"{kind} is none of tap, stream and dgram", 2)
     switch = client(context)
+    if shutil.which(command[0]) is None:
+        raise CallError(f"cannot run {command[0]}: there is no such program")
     fd = _OPEN[kind](switch, port, _row(switch, port, kind))
     os.set_inheritable(fd, True)
     words = [word.replace(PLACE, str(fd)) for word in command]

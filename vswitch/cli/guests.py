@@ -31,6 +31,8 @@ def qemu_args(
     typer.echo(json.dumps(answer["qemu_args"]) if as_json else shlex.join(answer["qemu_args"]))
     if answer["netns"]:
         typer.echo(f"QEMU has to run in the namespace {answer['netns']}, where the interface is.", err=True)
+    if answer.get("interface"):  # a switch that was started long ago does not say it
+        typer.echo(f"Once QEMU runs, set the interface up: ip link set {answer['interface']} up", err=True)
 
 
 @app.command("libvirt-xml")

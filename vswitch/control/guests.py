@@ -46,7 +46,7 @@ def describe(port: str, cable: Cable, *, mac: str, model: str, mtu: int, positio
     xml = _interface(cable, mac, model, mtu) if within else _command_line(arguments, position)
     ElementTree.indent(xml)
     return GuestModel(
-        port=port, mac=mac, netns=cable.netns, qemu_args=arguments,
+        port=port, mac=mac, netns=cable.netns, interface=cable.interface, qemu_args=arguments,
         libvirt_xml=ElementTree.tostring(xml, encoding="unicode"), libvirt_parent="devices" if within else "domain",
     )  # fmt: skip
 

@@ -223,11 +223,13 @@ class GuestModel(Model):
     """What a virtual machine is to be told to be the guest of a port.
 
     libvirt_parent: the element of a machine's XML that libvirt_xml belongs in.  netns: where QEMU has to run.
+    interface: what has to be set up once QEMU runs.
     """
 
     port: str
     mac: str
     netns: str | None
+    interface: str | None
     qemu_args: list[str]
     libvirt_xml: str
     libvirt_parent: Literal["devices", "domain"]

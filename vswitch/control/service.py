@@ -254,8 +254,8 @@ class Service:
         cable = attachment.cable()
         if cable is None:
             raise ConflictError(
-                f"port {name} ({attachment.kind} {attachment.device or ''}) has no end for a virtual machine: take a "
-                f"port with qemu: or vde:, or interface: with a TAP, or start QEMU with `vswitch exec`"
+                f"port {name} has no end for a virtual machine, since its attachment is {attachment.kind}: take a port "
+                "with qemu: or vde:, or interface: with a TAP, or start QEMU with `vswitch exec`"
             )
         mac = mac or guests.guest_mac(self.config.name, name)
         position, mtu = list(self.switch.ports).index(name), attachment.capabilities.mtu

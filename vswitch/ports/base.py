@@ -65,12 +65,13 @@ class Cable:
 
     netdev: QEMU's `-netdev` argument, without an id.  libvirt: the type of its `<interface>` and the elements in it
     with their attributes, in libvirt's words; None where libvirt has none and QEMU's have to do.
-    netns: the namespace that QEMU has to run in.
+    netns: the namespace that QEMU has to run in.  interface: one that has to be set up, which QEMU itself does not do.
     """
 
     netdev: str
     libvirt: tuple[str, dict[str, dict[str, str]]] | None = None
     netns: str | None = None
+    interface: str | None = None
 
 
 def qemu_word(value: object) -> str:

@@ -111,13 +111,14 @@ class InterfacePort(DevicePort):
             raise
 
     def cable(self) -> Cable | None:
-        """For a TAP, whose other end QEMU holds; one that is not there yet is made by QEMU."""
+        """For a TAP, whose other end QEMU holds; one that is not there yet is made by QEMU, or libvirt."""
         if self._kind not in (None, "tun"):
             return None
         name, netns = self.options.interface, self.options.netns
-        target = {"target": {"dev": name, "managed": "no"}}
+        there = {} if self._socket is None else {"managed": "no"}  # libvirt makes the one that is not there
+        target = {"target": {"dev": name, **there}}
         netdev = f"tap,ifname={qemu_word(name)},script=no,downscript=no"
-        return Cable(netdev, ("ethernet", target) if netns is None else None, netns)
+        return Cable(netdev, ("ethernet", target) if netns is None else None, netns, name)
 
     def link_changed(self, link: Link) -> None:
         """What kind of interface it is, too; the hardware's has none."""
