@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
+import pty
+import select
 import signal
 import socket
+import struct
 import subprocess
+import termios
 import threading
+import time
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from tests.running import VSWITCH, Running, until
 from vswitch.lab.guest import stream
@@ -201,3 +209,92 @@ def test_without_scapy_a_sentence_says_what_to_install(three: Callable[..., Runn
     result = subprocess.run(call, capture_output=True, text=True, timeout=30, check=False)
     assert result.returncode == 1
     assert result.stderr == "vswitch: frames are decoded by scapy, which is not here: pip install 'vswitch[scapy]'\n"
+
+
+def test_top_shows_rates_of_what_is_counted(lab: Lab, three: Callable[..., Running]) -> None:
+    switch = three()
+    with lab.guest("a").wire(lab.name("a")) as wire:
+        before = switch.ports()
+        words = [*VSWITCH, "--control", str(switch.control), "top", "--once", "--json", "--interval", "2"]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+            while process.poll() is None:
+                wire.send(LLDP)
+                time.sleep(0.01)
+            assert process.stdout is not None
+            sample = json.loads(process.stdout.read())
+        after = switch.ports()
+    assert process.returncode == 0
+    row = next(row for row in sample["ports"] if row["port"] == "a")
+    assert [row["port"] for row in sample["ports"]] == ["a", "b", "c"]
+    assert row["state"] == "up"
+    dropped = [ports["a"]["dropped"]["reserved_address"] for ports in (before, after)]
+    assert 0 < row["dropped"]["reserved_address"] * sample["seconds"] <= dropped[1] - dropped[0]
+    octets = after["a"]["receive"]["bytes"] - before["a"]["receive"]["bytes"]
+    assert 0 < row["receive"]["bits"] / 8 * sample["seconds"] <= octets
+    assert sample["seconds"] >= 2.0
+
+
+class Terminal:
+    """`vswitch top` in a terminal of its own."""
+
+    def __init__(self, switch: Running) -> None:
+        self.ours, self.theirs = pty.openpty()
+        fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 150, 0, 0))
+        self.before = termios.tcgetattr(self.theirs)
+        words = [*VSWITCH, "--control", str(switch.control), "top", "--interval", "0.2"]
+        environment = {**os.environ, "TERM": "xterm"}
+        self.process = subprocess.Popen(
+            words, stdin=self.theirs, stdout=self.theirs, stderr=self.theirs, env=environment
+        )
+        self.shown = b""
+
+    def shows(self, words: bytes) -> bool:
+        """Whether the terminal was told these words since the last key."""
+        while select.select([self.ours], [], [], 0.05)[0]:
+            self.shown += os.read(self.ours, 1 << 16)
+        return words in self.shown
+
+    def press(self, keys: bytes) -> None:
+        self.shown = b""
+        os.write(self.ours, keys)
+
+    def ended(self) -> bool:
+        self.shows(b"")
+        return self.process.poll() is not None
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self.ours)
+        os.close(self.theirs)
+
+
+@pytest.fixture
+def terminal(three: Callable[..., Running]) -> Iterator[Terminal]:
+    terminal = Terminal(three())
+    yield terminal
+    terminal.close()
+
+
+def test_top_obeys_keys_and_leaves_the_terminal_as_it_was(terminal: Terminal) -> None:
+    until(lambda: terminal.shows(b"PORT^"), "the table")
+    terminal.press(b"s")
+    until(lambda: terminal.shows(b"STATE^"), "another order")
+    terminal.press(b"/nobody\r")
+    until(lambda: terminal.shows(b"ports with 'nobody'"), "a filter")
+    assert termios.tcgetattr(terminal.theirs) != terminal.before
+    terminal.press(b"q")
+    until(terminal.ended, "it to end")
+    assert terminal.process.returncode == 0
+    assert terminal.shows(b"\x1b[?1049l"), "back on the screen that was there"
+    assert termios.tcgetattr(terminal.theirs) == terminal.before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_the_terminal_as_it_was(terminal: Terminal, number: int) -> None:
+    until(lambda: terminal.shows(b"PORT^"), "the table")
+    terminal.process.send_signal(number)
+    until(terminal.ended, "it to end")
+    assert terminal.shows(b"\x1b[?1049l")
+    assert termios.tcgetattr(terminal.theirs) == terminal.before

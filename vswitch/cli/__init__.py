@@ -8,10 +8,11 @@ from vswitch.cli import guests as _guests
 from vswitch.cli import inspect as _inspect
 from vswitch.cli import send as _send
 from vswitch.cli import show as _show
+from vswitch.cli import top as _top
 from vswitch.cli import watch as _watch
 from vswitch.cli.app import main
 
 __all__ = ["main"]
 
-_COMMANDS = (_adopt, _capture, _exec, _explain, _guests, _inspect, _send, _show, _watch)
+_COMMANDS = (_adopt, _capture, _exec, _explain, _guests, _inspect, _send, _show, _top, _watch)
 """Imported for what they register."""
