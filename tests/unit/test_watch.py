@@ -141,6 +141,12 @@ def test_what_scapy_trips_over_is_hexadecimal(monkeypatch: pytest.MonkeyPatch) -
     assert decode.words(PING).protocol == "0x0800"
 
 
+def test_words_of_strangers_are_no_escapes_and_no_markup() -> None:
+    forged = {**row(Gathered(0, "a", None, 1, [PING])), "summary": "\x1b[31m [b]x[/b]", "protocol": "\x07"}
+    forged["marks"] = [{"mark": "dhcp", "detail": "\x1b]0;"}]
+    assert str(line(forged)).endswith("\\x07   \\x1b[31m [b]x[/b]  [dhcp: \\x1b]0;]")
+
+
 def hostile() -> Iterator[bytes]:
     draw = random.Random(7)
     begins = ["0800 45", "86dd 60", "88cc 0207041b5b33316d", "0806 0001", "8100000a 0800 45", "0026 424203", "8809 01"]

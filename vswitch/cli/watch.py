@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 _IDLE: Final = 0.05
 """Seconds without a packet after which nothing more of the frames so far is waited for."""
 
-_BUFFER: Final = 4 << 20
-"""Octets that may wait in the switch: what is decoded too slowly is lost, and told of, before it is old."""
+_BUFFER: Final = 16 << 20
+"""Octets that may wait in the switch: what comes too fast is lost to the view, and told of, before it is old."""
 
 _WIDTH: Final = 18
 """Letters that ports have, so that what follows stands in a column."""
@@ -77,7 +77,7 @@ def watch(
                 if shown == count:
                     break
     finally:
-        lost = f", {gatherer.lost} packets lost: they came faster than they are decoded" if gatherer.lost else ""
+        lost = f", {gatherer.lost} packets lost: they came faster than they can be shown" if gatherer.lost else ""
         typer.echo(f"{shown} frames{lost}", err=True)
 
 

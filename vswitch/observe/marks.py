@@ -94,7 +94,7 @@ class Marks:
         if packet is not None:
             yield from _wrong(packet)
             yield from _dhcp(packet)
-            if segment is not None and again is None and self._seen_before(passed, octets, packet, segment):
+            if segment is not None and again is None and self._seen_before(passed, packet, segment):
                 yield Mark("retransmission", f"seq {segment.sequence}, {segment.length} octets")
 
     def _duplicate(self, passed: Passed, octets: bytes, segment: Segment | None) -> Mark | None:
@@ -125,12 +125,12 @@ class Marks:
             )
             yield Mark("arp conflict", f"{headers.address(ip)} is claimed by {both}")
 
-    def _seen_before(self, passed: Passed, octets: bytes, packet: Ip, segment: Segment) -> bool:
-        """A router sends the same segment again, between other MACs: that is another flow."""
+    def _seen_before(self, passed: Passed, packet: Ip, segment: Segment) -> bool:
+        """A router sends the same segment again, by a port of its own: that is another flow."""
         length = segment.length + bool(segment.flags & headers.SYN) + bool(segment.flags & headers.FIN)
         if not length or not passed.port:
             return False
-        key = (passed.port, passed.vlan, octets[:12], packet.source, packet.destination, *segment[:2])
+        key = (passed.port, passed.vlan, packet.source, packet.destination, *segment[:2])
         flow = self._flows.get(key) or _Flow(segment.sequence)
         _remember(self._flows, key, flow, FLOWS)
         return flow.seen(segment.sequence, length)
