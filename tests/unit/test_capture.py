@@ -269,3 +269,13 @@ def test_a_ring_whose_trigger_never_fired_says_nothing() -> None:
     capture.see(sight(OTHER))
     capture.end()
     assert packets(capture) == []
+
+
+@pytest.mark.parametrize(
+    ("vid", "reason", "comment"),
+    [(10, None, "vlan 10"), (0, None, ""), (10, Reason.ISOLATED, "vlan 10, dropped: isolated")],
+)
+def test_the_vlan_is_told_where_that_is_asked_for(vid: int, reason: Reason | None, comment: str) -> None:
+    capture = Capture(Wanted(tell_vlan=True))
+    capture.see(sight(OTHER, vid=vid, reason=reason))
+    assert [each.comment for each in packets(capture)] == [comment]

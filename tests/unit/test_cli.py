@@ -16,6 +16,7 @@ from vswitch.cli.client import CallError
 COMMANDS = [
     ["run"], ["check"], ["apply"], ["show"], ["explain"], ["inspect"], ["demo"],
     ["adopt"], ["release"], ["exec"], ["qemu-args"], ["libvirt-xml"],
+    ["watch"], ["top"],
     ["port", "add"], ["port", "set"], ["port", "del"], ["fdb", "add"], ["fdb", "del"], ["fdb", "flush"],
 ]  # fmt: skip
 

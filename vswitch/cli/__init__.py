@@ -9,9 +9,11 @@ from vswitch.cli import inspect as _inspect
 from vswitch.cli import mirror as _mirror
 from vswitch.cli import send as _send
 from vswitch.cli import show as _show
+from vswitch.cli import top as _top
+from vswitch.cli import watch as _watch
 from vswitch.cli.app import main
 
 __all__ = ["main"]
 
-_COMMANDS = (_adopt, _capture, _exec, _explain, _guests, _inspect, _mirror, _send, _show)
+_COMMANDS = (_adopt, _capture, _exec, _explain, _guests, _inspect, _mirror, _send, _show, _top, _watch)
 """Imported for what they register."""

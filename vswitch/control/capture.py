@@ -47,6 +47,7 @@ class CaptureRequest(BaseModel):
     count: int = Field(0, ge=0, description="packets after which it ends; 0: no end")
     seconds: Duration = Field(0.0, ge=0, le=1e6, description="how long it lasts; 0: no end")
     as_on_wire: bool = Field(False, description="superframes as the segments they stand for, checksums complete")
+    tell_vlan: bool = Field(False, description="a comment with the VLAN that the switch put the frame into")
     buffer: int = Field(BUFFER, ge=1 << 16, le=1 << 30, description="octets that may wait to be read")
     ring: Duration = Field(0.0, ge=0, le=86_400, description="how much of the past is kept until the trigger fires")
     trigger: str = Field("", description="what a ring waits for: drop, drop:REASON, or a filter")

@@ -37,6 +37,7 @@ class Wanted:
     ports: their names, none for all.  filter: of pcap-filter(7).  vlan: the VLAN that the switch put the frame into.
     drops: dropped frames alone.  snaplen: octets that are kept of each, 0 for all.  count: packets after which it ends,
     0 for no end.  as_on_wire: superframes as their segments, checksums complete.  buffer: octets.
+    tell_vlan: a comment with the VLAN that the switch put the frame into: `vlan 10`.
     ring: seconds of the past that are kept until `trigger` fires: `drop`, `drop:REASON`, or a filter; 0: no such thing.
     after: seconds that it goes on from then.
     """
@@ -48,6 +49,7 @@ class Wanted:
     snaplen: int = 0
     count: int = 0
     as_on_wire: bool = False
+    tell_vlan: bool = False
     buffer: int = BUFFER
     ring: float = 0.0
     trigger: str = ""
@@ -130,7 +132,7 @@ class Capture:
             len(frame),
             interface=interface.number,
             direction=pcapng.OUTBOUND if sight.leaves else pcapng.INBOUND,
-            comment=f"dropped: {sight.reason}" if sight.reason else "",
+            comment=self._comment(sight),
             lost=self._lost_before,
         )
         if not self._keep(sight.time, block):
@@ -146,6 +148,10 @@ class Capture:
             if 0 < self.wanted.count <= self.packets:
                 self.end()
             self._wake()
+
+    def _comment(self, sight: Sight) -> str:
+        words = [f"vlan {sight.mark.vid}"] if self.wanted.tell_vlan and sight.mark.vid else []
+        return ", ".join([*words, f"dropped: {sight.reason}"] if sight.reason else words)
 
     def _keep(self, now: int, block: bytes) -> bool:
         """Whether there was room; a ring that waits for its trigger makes room by forgetting what is oldest."""
