@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from vswitch.cli.client import CallError, Client
+from vswitch.control.client import CallError, Client
 
 if TYPE_CHECKING:
     import socket

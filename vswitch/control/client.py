@@ -1,4 +1,4 @@
-"""The API from a shell: HTTP on a Unix socket by the standard library, since a command has to answer at once."""
+"""The API from outside: HTTP on a Unix socket by the standard library, since a command has to answer at once."""
 
 from __future__ import annotations
 
