@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -19,7 +20,6 @@ from vswitch.control.client import CallError, Client
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from vswitch.lab.guest import Guest
 
@@ -58,7 +58,7 @@ class Running:
         fds: tuple[int, ...] = (),
     ) -> None:
         self.folder = folder
-        self.control = folder / f"{config['name']}.sock"
+        self.control = Path(config.get("control", folder / f"{config['name']}.sock"))
         self.file = folder / f"{config['name']}.yml"
         self.log = folder / f"{config['name']}.log"
         self.environment = environment or {}

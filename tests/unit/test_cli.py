@@ -17,6 +17,7 @@ COMMANDS = [
     ["run"], ["check"], ["apply"], ["show"], ["explain"], ["inspect"], ["demo"],
     ["adopt"], ["release"], ["exec"], ["qemu-args"], ["libvirt-xml"],
     ["port", "add"], ["port", "set"], ["port", "del"], ["fdb", "add"], ["fdb", "del"], ["fdb", "flush"],
+    ["wireshark", "install"], ["wireshark", "uninstall"],
 ]  # fmt: skip
 
 

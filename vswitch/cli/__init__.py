@@ -8,9 +8,10 @@ from vswitch.cli import guests as _guests
 from vswitch.cli import inspect as _inspect
 from vswitch.cli import send as _send
 from vswitch.cli import show as _show
+from vswitch.cli import wireshark as _wireshark
 from vswitch.cli.app import main
 
 __all__ = ["main"]
 
-_COMMANDS = (_adopt, _capture, _exec, _explain, _guests, _inspect, _send, _show)
+_COMMANDS = (_adopt, _capture, _exec, _explain, _guests, _inspect, _send, _show, _wireshark)
 """Imported for what they register."""
