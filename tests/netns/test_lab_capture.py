@@ -10,7 +10,7 @@ import pytest
 from scapy.layers.inet import ICMP, IP
 from scapy.layers.l2 import ARP, Ether
 
-from tests.netns.test_capture import LLDP, A, B, captures
+from tests.netns.test_capture import LLDP, A, B, Pair, captures
 from tests.running import Running, unique, until
 from vswitch.control.client import CallError
 from vswitch.control.place import control_socket
@@ -18,6 +18,7 @@ from vswitch.lab import capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.netns.conftest import Lab
 
@@ -91,6 +92,17 @@ def test_what_is_kept_is_bounded(lab: Lab, three: Callable[..., Running], monkey
             wire.send(B + A + b"\x88\xb5" + number.to_bytes(2) + bytes(44))
         c.expect(b"\x88\xb5\x00\xc7", direction="in")
         assert 10 <= len(c.packets) < 20
+
+
+def test_a_capture_where_nothing_passes_ends_with_its_body(tmp_path: Path) -> None:
+    pair = Pair(tmp_path)
+    try:
+        with capture(switch=pair.switch.control) as c:
+            c.expect_none(lambda _: True, within=0.1)
+        assert c.packets == []
+        until(lambda: captures(pair.switch) == 0, "the capture to end")
+    finally:
+        pair.close()
 
 
 def test_the_end_of_the_switch_is_told_at_once(three: Callable[..., Running]) -> None:

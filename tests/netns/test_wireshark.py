@@ -107,7 +107,7 @@ def test_one_port_and_what_is_asked_of_it(lab: Lab, switch: Running, wireshark: 
     wanted = ["-T", "fields", "-e", INTERFACE, "-e", "frame.cap_len", "-e", "frame.comment"]
     tshark = wireshark.start("-i", port, "-o", options[0], "-o", options[1], "-c", "1", *wanted)
     until(lambda: captures(switch) or tshark.poll() is not None, "the capture to begin")
-    for name in "ab":
+    for name in "ba":
         with lab.guest(name).wire(lab.name(name)) as wire:
             wire.send(LLDP)
     seen, words = tshark.communicate(timeout=60)
