@@ -10,16 +10,16 @@ import struct
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from vswitch.cli.client import CallError, Client
+from vswitch.control.client import CallError, Client
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from vswitch.lab.guest import Guest
 
@@ -60,7 +60,7 @@ class Running:
     ) -> None:
         """fds: what the process inherits.  wrapper: a command that it is run by."""
         self.folder = folder
-        self.control = folder / f"{config['name']}.sock"
+        self.control = Path(config.get("control", folder / f"{config['name']}.sock"))
         self.file = folder / f"{config['name']}.yml"
         self.log = folder / f"{config['name']}.log"
         self.environment = environment or {}

@@ -91,5 +91,22 @@ def test_commands_of_a_page(page: Path) -> None:
     assert result.returncode == 0, f"{result.stdout[-3000:]}\n{result.stderr[-3000:]}"
 
 
+PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def test_the_example_in_python(tmp_path: Path) -> None:
+    """Beside the switch that its page has running, in the same network."""
+    (example,) = PYTHON.findall((ROOT / "docs/python.md").read_text())
+    (tmp_path / "test_example.py").write_text(example)
+    pytest = f"{shlex.quote(sys.executable)} -m pytest -q -p no:cacheprovider {shlex.quote(str(tmp_path))}"
+    path = f"export PATH={Path(sys.executable).parent}:$PATH\n"
+    result = subprocess.run(
+        [*PREFIX, "bash", "-c", path + script([*commands(Path("docs/python.md")), pytest])],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, f"{result.stdout[-3000:]}\n{result.stderr[-3000:]}"
+    assert "1 passed" in result.stdout
+
+
 def test_the_readme_has_commands() -> None:
     assert len(commands(Path("README.md"))) > 5

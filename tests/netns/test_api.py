@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from tests.running import Running, until, vswitch
 from vswitch import __version__
-from vswitch.cli.client import CallError
+from vswitch.control.client import CallError
 from vswitch.fastpath.twins import choose
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.running import Running, listen, receive, until
-from vswitch.cli.client import CallError
+from vswitch.control.client import CallError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

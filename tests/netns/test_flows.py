@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.running import Running, until
-from vswitch.cli.client import CallError
+from vswitch.control.client import CallError
 from vswitch.fastpath.twins import FastPathError, choose
 from vswitch.lab.guest import stream
 

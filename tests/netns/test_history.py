@@ -14,7 +14,7 @@ import pytest
 from tests.netns.test_api import free_port, scrape
 from tests.netns.test_devices import index, inside
 from tests.running import until
-from vswitch.cli.client import CallError
+from vswitch.control.client import CallError
 from vswitch.core.history import FLAPS
 
 if TYPE_CHECKING:

@@ -11,13 +11,14 @@ import pytest
 from tests.running import VSWITCH, vswitch
 from vswitch import __version__
 from vswitch.cli.app import _options, _options_first
-from vswitch.cli.client import CallError
+from vswitch.control.client import CallError
 
 COMMANDS = [
     ["run"], ["check"], ["apply"], ["show"], ["explain"], ["inspect"], ["demo"],
     ["adopt"], ["release"], ["exec"], ["qemu-args"], ["libvirt-xml"],
     ["watch"], ["top"],
     ["port", "add"], ["port", "set"], ["port", "del"], ["fdb", "add"], ["fdb", "del"], ["fdb", "flush"],
+    ["wireshark", "install"], ["wireshark", "uninstall"],
 ]  # fmt: skip
 
 

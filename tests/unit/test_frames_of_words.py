@@ -12,7 +12,7 @@ from scapy.layers.l2 import ARP, Ether
 from scapy.utils import wrpcap, wrpcapng
 
 from vswitch.cli import frames
-from vswitch.cli.client import CallError
+from vswitch.control.client import CallError
 from vswitch.observe import packets, pcapng
 
 if TYPE_CHECKING:

@@ -11,9 +11,12 @@ from vswitch.cli import send as _send
 from vswitch.cli import show as _show
 from vswitch.cli import top as _top
 from vswitch.cli import watch as _watch
+from vswitch.cli import wireshark as _wireshark
 from vswitch.cli.app import main
 
 __all__ = ["main"]
 
-_COMMANDS = (_adopt, _capture, _exec, _explain, _guests, _inspect, _mirror, _send, _show, _top, _watch)
+_COMMANDS = (
+    _adopt, _capture, _exec, _explain, _guests, _inspect, _mirror, _send, _show, _top, _watch, _wireshark
+)  # fmt: skip
 """Imported for what they register."""

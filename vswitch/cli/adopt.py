@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from vswitch.cli.app import Json, app, client
-from vswitch.cli.client import CallError, Client, listens, running
+from vswitch.control.client import CallError, Client, listens, running
 from vswitch.control.place import control_socket, runtime_directory
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from vswitch import __version__
-from vswitch.cli.client import CallError, Client, find
+from vswitch.control.client import CallError, Client, find
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 PASS: Final = {**_SETTINGS, "ignore_unknown_options": True, "allow_extra_args": True}

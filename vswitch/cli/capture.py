@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from vswitch.cli.app import app, client
-from vswitch.cli.client import CallError
+from vswitch.control.client import CallError
 from vswitch.observe import pcapng
 
 if TYPE_CHECKING:

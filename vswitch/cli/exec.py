@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from vswitch.cli.app import PASS, PortName, app, client
-from vswitch.cli.client import CallError
+from vswitch.control.client import CallError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from vswitch.cli.client import Client
+    from vswitch.control.client import Client
 
 PLACE: Final = "{fd}"
 """What stands in the command for the descriptor's number."""

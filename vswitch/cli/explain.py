@@ -10,7 +10,7 @@ import typer
 
 from vswitch.cli import frames
 from vswitch.cli.app import Json, app, client
-from vswitch.cli.client import CallError
+from vswitch.control.client import CallError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

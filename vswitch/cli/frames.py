@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from vswitch.cli.client import CallError
+from vswitch.control.client import CallError
 
 HELP = "Hexadecimal octets, FILE.pcap[:N] for its packet N, or scapy: 'Ether()/ARP()'."
 FrameArgument = Annotated[str, typer.Argument(metavar="FRAME", help=HELP)]

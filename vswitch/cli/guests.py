@@ -11,7 +11,7 @@ import typer
 from vswitch.cli.app import Json, PortName, app, client
 
 if TYPE_CHECKING:
-    from vswitch.cli.client import Client
+    from vswitch.control.client import Client
 
 Mac = Annotated[
     str | None, typer.Option(metavar="MAC", help="The card's address; by default one that the port always has.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vswitch.cli.app import app
-from vswitch.cli.client import CallError, Client, find, running
+from vswitch.control.client import CallError, Client, find, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ import typer
 
 from vswitch.cli import frames
 from vswitch.cli.app import Json, PortName, app, client
-from vswitch.cli.client import TIMEOUT, Client
+from vswitch.control.client import TIMEOUT, Client
 
 
 @app.command()

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vswitch.cli.app import Json, app, client
-from vswitch.cli.client import CallError
+from vswitch.control.client import CallError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rich.table import Table
 
-    from vswitch.cli.client import Client
+    from vswitch.control.client import Client
 
 
 @dataclass(frozen=True, slots=True)

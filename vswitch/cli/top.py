@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from vswitch.cli.app import Json, app, client
-from vswitch.cli.client import CallError
 from vswitch.cli.keys import Keys
+from vswitch.control.client import CallError
 from vswitch.observe import rates
 
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
-    from vswitch.cli.client import Client
+    from vswitch.control.client import Client
 
 TALKERS: Final = 10
 """Conversations that are shown."""

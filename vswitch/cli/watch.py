@@ -13,7 +13,7 @@ import typer
 
 from vswitch.cli.app import Json, app, client
 from vswitch.cli.capture import Drops, Filter, Ports, Vlan  # noqa: TC001  typer reads them
-from vswitch.cli.client import CallError
+from vswitch.control.client import CallError
 from vswitch.observe import pcapng
 from vswitch.observe.gather import Gatherer
 from vswitch.observe.marks import Marks, Passed
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from vswitch.cli.client import Client
+    from vswitch.control.client import Client
     from vswitch.observe.gather import Gathered
     from vswitch.observe.pcapng import Packet
 

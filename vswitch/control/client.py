@@ -1,9 +1,10 @@
-"""The API from a shell: HTTP on a Unix socket by the standard library, since a command has to answer at once."""
+"""The API from outside: HTTP on a Unix socket by the standard library, since a command has to answer at once."""
 
 from __future__ import annotations
 
 import json
 import socket
+from contextlib import suppress
 from functools import partial
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -93,20 +94,58 @@ class Client:
         except (OSError, HTTPException) as error:
             raise CallError(f"the switch on {self.path} does not answer: {error}") from error
 
-    def stream(self, path: str, **query: object) -> Iterator[bytes]:
+    def stream(self, path: str, **query: object) -> Stream:
         """What the switch answers, octets as they come, for as long as it takes. Raises CallError, at once or later."""
         connection = _UnixConnection(self.path, None, self._timeout)
-        response = self._answer(connection, "GET", _target(path, query))
-        if connection.sock is not None:
-            connection.sock.settimeout(None)
-        return self._chunks(connection, response)
-
-    def _chunks(self, connection: HTTPConnection, response: HTTPResponse) -> Iterator[bytes]:
         try:
-            while octets := self._reaching(partial(response.read1, _CHUNK)):
-                yield octets
-        finally:
+            response = self._answer(connection, "GET", _target(path, query))
+        except CallError:
             connection.close()
+            raise
+        return Stream(connection, response, self._reaching)
+
+
+class Stream:
+    """An answer that goes on: an iterator of octets, which ends when the switch ends it, or by `close`."""
+
+    def __init__(
+        self,
+        connection: HTTPConnection,
+        response: HTTPResponse,
+        reaching: Callable[[Callable[[], bytes]], bytes],
+    ) -> None:
+        """reaching: does a step, and raises CallError where it fails."""
+        self._connection = connection
+        self._response = response
+        self._reaching = reaching
+        self._socket: socket.socket | None = connection.sock
+        self._closed = False
+        if self._socket is not None:
+            self._socket.settimeout(None)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        """The next octets. Raises CallError where the switch is lost."""
+        try:
+            octets = b"" if self._closed else self._reaching(partial(self._response.read1, _CHUNK))
+        except CallError:
+            if not self._closed:
+                self._connection.close()
+                raise
+            octets = b""
+        if not octets:
+            self._connection.close()
+            raise StopIteration
+        return octets
+
+    def close(self) -> None:
+        """End it, from any thread: one that waits for octets waits no longer."""
+        self._closed = True
+        if self._socket is not None:
+            with suppress(OSError):  # it ended by itself
+                self._socket.shutdown(socket.SHUT_RDWR)
 
 
 def _target(path: str, query: dict[str, object]) -> str:
