@@ -172,7 +172,9 @@ def test_a_frame_that_never_ends_harms_nobody(besieged: tuple[Running, Guest, Gu
             x.socket.sendall(b"x")
             a.send(frame(BROADCAST, A))
             assert b.receive() == frame(BROADCAST, A)
+        assert not switch.dropped("x"), "it may come to an end yet"
     down(switch, "x")
+    assert switch.dropped("x") == {"truncated": 1}
 
 
 def test_callers_without_number_are_bounded(besieged: tuple[Running, Guest, Guest], tmp_path: Path) -> None:

@@ -109,13 +109,26 @@ def test_what_came_before_an_impossible_length_is_not_lost(stream: Ends, length:
     assert _received_until_trouble(stream) == [b"one", b""]
 
 
-def test_the_end_of_the_stream_is_an_error_and_half_a_frame_is_none(stream: Ends) -> None:
+def test_the_end_of_the_stream_is_an_error(stream: Ends) -> None:
+    stream.far.send(framed([b"one"]))
+    assert len(stream.wire.receive_burst(BUFFERS)) == 1
+    stream.far.close()
+    with pytest.raises(ConnectionResetError):
+        stream.wire.receive_burst(BUFFERS)
+
+
+@pytest.mark.parametrize("unread", [b"", b"unread, so that the end is an error"])
+def test_half_a_frame_is_none_and_told_as_truncated_once_no_more_can_come(stream: Ends, unread: bytes) -> None:
+    stream.wire._out.send(unread or b"x")
+    if not unread:
+        stream.far.recv(1)
     stream.far.send(framed([b"one"]) + b"\0\0\0\x09half")
     assert len(stream.wire.receive_burst(BUFFERS)) == 1
     assert not stream.wire.pending()
     stream.far.close()
-    with pytest.raises(ConnectionResetError):
+    with pytest.raises(PeerError, match="middle of a frame") as caught:
         stream.wire.receive_burst(BUFFERS)
+    assert caught.value.reason is Reason.TRUNCATED
 
 
 def test_an_end_right_behind_frames_is_told_after_them_without_being_asked_twice_by_the_descriptor(

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     PORT_DOWN = "port_down", "The port is down."
     QUEUE_FULL = "queue_full", "The port's attachment takes frames more slowly than they come, and its queue is full."
     IO_ERROR = "io_error", "The operating system refused the frame."
+    TRUNCATED = "truncated", "The far end of a socket hung up before the frame was whole."
     NO_EGRESS = "no_egress", "There is no other port that the frame may leave by."
 
 

@@ -176,6 +176,10 @@ class StreamWire(Wire):
             length = self._socket.recv_into(self._come[left:])
         except BlockingIOError:
             return False
+        except ConnectionResetError:
+            length = 0
+        if length == 0 and left:
+            raise PeerError(Reason.TRUNCATED, "it hung up in the middle of a frame")
         if length == 0:
             raise ConnectionResetError("the far end hung up")
         self._end += length
