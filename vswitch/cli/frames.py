@@ -49,7 +49,7 @@ def _of_scapy(expression: str) -> str:
         from scapy import all as scapy
     except ImportError:
         raise CallError(
-            "an expression of scapy needs scapy: pip install scapy, or give hexadecimal octets", 2
+            "an expression of scapy needs scapy: pip install 'vswitch[scapy]', or give hexadecimal octets", 2
         ) from None
     try:
         return bytes(eval(expression, vars(scapy))).hex()  # noqa: S307

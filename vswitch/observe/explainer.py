@@ -48,7 +48,7 @@ class Explainer:
 
     @property
     def drops_only(self) -> bool:
-        """It wants to see all of them: which will be dropped does not show before."""
+        """As asked: flows that pass stay on the fast path."""
         return self._drops
 
     def wants(self, port: str) -> bool:
