@@ -44,6 +44,9 @@ BURST: Final = 64
 ALONE: Final = 4
 """Bursts that it may bring in if nobody else had a turn since its last one."""
 
+TURN: Final = 0.002
+"""Seconds after which its turn ends in any case: frames that are decided one by one, and seen, take longer."""
+
 LOOKS: Final = 4
 """Times that a poll looks at the two ports that had traffic last, before everybody else has a turn."""
 
@@ -76,7 +79,7 @@ class Engine:
         self._cache = FlowCache(switch, self.fast_path.table, self._buffer)
         self._buffers = [memoryview(bytearray(ROOM)) for _ in range(BURST // 2)]
         self._worker = Worker("vswitch-links")
-        self._keeper = Keeper(switch, self.attached, self._worker, self._receive)
+        self._keeper = Keeper(switch, self.observers, self.attached, self._worker, self._receive)
         self._timer: asyncio.TimerHandle | None = None
         self._recent: tuple[Attached | None, Attached | None] = None, None
         self._round: asyncio.Handle | None = None
@@ -206,6 +209,8 @@ class Engine:
             if length < 0:
                 break
             self._flush(self._decide(attached, memoryview(self._buffer)[:length], flow, done, now))
+            if self.clock() - now > TURN:
+                return most
         return most - left
 
     def _relay(self, attached: Attached, now: float) -> int:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from vswitch.core.switch import Switch
+    from vswitch.observers import Observers
     from vswitch.ports.base import Port
     from vswitch.ports.links import Link
     from vswitch.ports.netns import Namespace
@@ -42,12 +43,17 @@ class Keeper:
     def __init__(
         self,
         switch: Switch,
+        observers: Observers,
         attached: dict[str, Attached],
         worker: Worker,
         receive: Callable[[Attached], bool],
     ) -> None:
-        """attached: the engine's, by the names of ports.  receive: gives a port that is readable its turn."""
+        """observers: told of ports that come up or go down.  attached: the engine's, by the names of ports.
+
+        receive: gives a port that is readable its turn.
+        """
         self._switch = switch
+        self._observers = observers
         self._attached = attached
         self._worker = worker
         self._receive = receive
@@ -72,6 +78,7 @@ class Keeper:
         if bridge.up != up:
             log.info("port %s is %s", bridge.name, port.state)
             self._switch.set_port_state(bridge, up=up)
+            self._observers.happened("up" if up else "down", bridge.name)
 
     def _watch(self, attached: Attached, *, anew: bool = False) -> None:
         """Be told of frames, or, as long as there is no device, of a far end that comes.

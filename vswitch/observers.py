@@ -7,7 +7,7 @@ path. Flows that pass by other ports, or are not dropped where drops are all tha
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from vswitch.core.port import BridgePort
     from vswitch.core.switch import Switch
     from vswitch.core.verdict import Reason, Verdict
+
+
+Happening = Literal["up", "down", "moved", "flap"]
+"""What happens beside frames: a port came up or went down, a station moved, or began to flap."""
 
 
 class Mark(NamedTuple):
@@ -76,6 +80,8 @@ class Observers:
         self._foreseers: list[Foreseer] = []
         self._of: dict[tuple[BridgePort, bool], tuple[Observer, ...]] = {}
         self._packets = 0
+        self.listeners: list[Callable[[Happening, tuple[str, ...]], object]] = []
+        """Those who are told what happens, and at which ports."""
 
     def __bool__(self) -> bool:
         """Whether anybody looks."""
@@ -135,6 +141,11 @@ class Observers:
             sight = Sight(self._clock(), mark, port, leaves, raw, reason)
             for observer in who:
                 observer.see(sight)
+
+    def happened(self, what: Happening, *ports: str) -> None:
+        """Tell the listeners."""
+        for listener in self.listeners:
+            listener(what, ports)
 
     def _who(self, port: BridgePort, dropped: bool) -> tuple[Observer, ...]:
         key = port, dropped

@@ -135,8 +135,7 @@ class Attached:
                 taken = self.port.send_burst([frame.raw for frame in frames[done:]])
             except OSError as error:
                 self.hung_up |= error.errno in HUNG_UP
-                reason = Reason.PORT_DOWN if error.errno in GONE | HUNG_UP | LINK_DOWN else Reason.IO_ERROR
-                self._drop(frames[done], reason)
+                self._drop(frames[done], _reason(error))
                 done += 1
                 continue
             if taken == 0:
@@ -160,3 +159,10 @@ class Attached:
         self.bridge.counters.drop(reason, frame.segments)
         if frame.mark is not None:
             self._observers.see(frame.mark, self.bridge, frame.raw, reason, leaves=True)
+
+
+def _reason(error: OSError) -> Reason:
+    """Why an attachment did not take a frame."""
+    if error.errno in GONE | HUNG_UP | LINK_DOWN:
+        return Reason.PORT_DOWN
+    return Reason.TUNNEL_LOOP if error.errno == errno.ELOOP else Reason.IO_ERROR

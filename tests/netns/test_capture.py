@@ -9,11 +9,13 @@ import socket
 import struct
 import subprocess
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.netns.test_devices import index, inside
 from tests.running import VSWITCH, Running, unique, until
 from vswitch.lab import rootless
 from vswitch.observe.pcapng import INBOUND, OUTBOUND, Packet, Reader
@@ -266,6 +268,36 @@ def test_a_ring_dumps_the_past_once_its_trigger_fires(lab: Lab, three: Callable[
     assert any(each.data[12:14] == b"\x08\x00" for each in packets), "the past"
 
 
+def test_a_ring_that_goes_on_has_a_file_for_each_time_that_a_port_went_down(
+    lab: Lab, three: Callable[..., Running], tmp_path: Path
+) -> None:
+    switch, file = three(), tmp_path / "down.pcapng"
+    words = ["--ring", "1m", "--trigger", "down:b", "--after", "50ms", "--again", "2", "-w", str(file)]
+
+    def dumped(before: bytes) -> bool:
+        return bool(read(file)) and file.read_bytes() != before and captures(switch) == 1
+
+    with capturing(switch, *words) as process:
+        for _ in range(3):
+            before = file.read_bytes()
+            until(lambda: lab.guest("a").ping("10.88.0.2") is not None, "the guests to talk")
+            set_link(lab, "c", "down")  # that is somebody else's
+            set_link(lab, "c", "up")
+            set_link(lab, "b", "down")
+            until(partial(dumped, before), "the dump")
+            set_link(lab, "b", "up")
+        assert process.poll() is None
+    assert sorted(each.name for each in tmp_path.glob("down*")) == ["down.1.pcapng", "down.pcapng"]
+    for each in tmp_path.glob("down*"):
+        assert [kind for kind, _ in _blocks(each)].count(0x0A0D0D0A) == 1
+        assert {packet.interface for packet in read(each)} >= {"a", "b"}
+
+
+def set_link(lab: Lab, guest: str, state: str) -> None:
+    with inside(lab.name(guest)) as ipr:
+        ipr.link("set", index=index(ipr, lab.name(guest)), state=state)
+
+
 def test_open_captures_end_whole_when_the_switch_does(pair: Pair, tmp_path: Path) -> None:
     file = tmp_path / "end"
     words = [*VSWITCH, "--control", str(pair.switch.control), "capture", "-w", str(file)]
@@ -286,6 +318,7 @@ def test_open_captures_end_whole_when_the_switch_does(pair: Pair, tmp_path: Path
         (["-w", "x", "--filter", "nonsense here"], "not understood"),
         (["-w", "x", "--ring", "1s"], "--trigger"),
         (["-w", "x", "--ring", "1s", "--trigger", "drop:nonsense"], "no drop reason"),
+        (["-w", "x", "--again", "2"], "--ring"),
         (["-w", "x", "--rotate", "10M"], "SIZE:COUNT"),
         (["-w", "x", "--buffer", "many"], "no size"),
         (["-w", "-", "--rotate", "10M:2"], "needs a file"),

@@ -100,6 +100,13 @@ def test_an_address_at_two_guests_flaps_in_the_history_the_metric_and_the_log(la
     assert all(row["flapping"] for row in rows)
     assert {row["mac"] for row in running.client.call("GET", "history", flapping="true")} == {MAC}
     assert {row["mac"] for row in running.client.call("GET", "history", flapping="false")} >= {"02:00:00:00:0a:02"}
+    assert {row["mac"] for row in history(running, "--flapping")} == {MAC}
+    assert {row["port"] for row in history(running, "--port", "b", "--vlan", "1")} <= {"a", "b"}
+    assert history(running, "--port", "a", "--vlan", "7") == []
+    assert (
+        running.vswitch("show", "ports", "--flapping").stderr
+        == "vswitch: `show ports` has no --flapping: leave it out\n"
+    )
     assert running.client.call("GET", "switch")["fdb_flaps"] == 1
     assert f'vswitch_fdb_flaps_total{{switch="{lab.tag}"}} 1.0' in scrape(port)[0].splitlines()
     lines = [line for line in running.log.read_text().splitlines() if "flaps" in line]

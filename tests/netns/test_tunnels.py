@@ -209,6 +209,23 @@ def test_only_the_far_end_and_its_network_come_in(lab: Lab, family: int) -> None
     assert running.dropped("remote")["runt"] == 2
 
 
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("kind", ["erspan", "vxlan"])
+def test_copies_that_pass_a_watched_port_are_not_copied_again(lab: Lab, kind: str, family: int) -> None:
+    """The mirror watches every port, and so those that its copies, and fragments of them, take to the collector."""
+    mirrors = {"m": {"ports": ["a", "near", "far"], "to": "remote"}}
+    running = start(lab, {kind: FAR[family], **({"vni": VNI} if kind == "vxlan" else {})}, mirrors=mirrors)
+    with lab.guest("a").wire(lab.name("a")) as a, closing(listen(lab.guest("far"), lab.name("far"))) as far:
+        for size in (46, 1500):
+            a.send(BROADCAST + mac(1) + TYPE + bytes(size))
+        a.send(BROADCAST + mac(3) + TYPE + bytes(46))
+        heard = (receive(far, 1, ethertype=0x0800 if family == 4 else 0x86DD) for _ in range(50))
+        assert any(mac(3) in frame for (frame,) in heard), "the last copy"
+    quiet = running.ports()["remote"]["transmit"]
+    assert running.dropped("remote")["tunnel_loop"] >= 6
+    assert running.ports()["remote"]["transmit"]["unicast"] - quiet["unicast"] < 50
+
+
 def test_a_far_host_that_wants_none_of_it_costs_nothing(lab: Lab) -> None:
     """It says so by ICMP, which a connected socket would fail for."""
     mirrors = {"m": {"ports": ["a"], "direction": "in", "to": "remote"}}

@@ -19,7 +19,7 @@ from vswitch.core.port import BridgePort
 from vswitch.core.verdict import Reason
 from vswitch.observe.capture import Capture, Wanted
 from vswitch.observe.pcapng import INBOUND, OUTBOUND, Packet, Reader
-from vswitch.observers import Mark, Sight
+from vswitch.observers import Happening, Mark, Sight
 from vswitch.ports.base import Capabilities
 from vswitch.ports.memory import MemoryPort
 
@@ -269,6 +269,36 @@ def test_a_ring_whose_trigger_never_fired_says_nothing() -> None:
     capture.see(sight(OTHER))
     capture.end()
     assert packets(capture) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "what", "ports", "fires"),
+    [
+        ("down", "down", ["web"], True),
+        ("down:web", "down", ["web"], True),
+        ("down:db", "down", ["web"], False),
+        ("down", "up", ["web"], False),
+        ("moved:db", "moved", ["web", "db"], True),
+        ("flap", "flap", ["web", "db"], True),
+        ("flap", "moved", ["web", "db"], False),
+        ("drop", "down", ["web"], False),
+        ("arp", "down", ["web"], False),
+    ],
+)
+def test_a_ring_waits_for_what_happens(words: str, what: Happening, ports: list[str], fires: bool) -> None:
+    woken: list[None] = []
+    capture = Capture(Wanted(ring=10.0, trigger=words), wake=lambda: woken.append(None))
+    capture.see(sight(OTHER))
+    capture.happened(what, ports)
+    capture.happened(what, ports)
+    assert (len(packets(capture)), len(woken)) == ((1, 1) if fires else (0, 0))
+    assert (capture.fired is not None) is fires
+
+
+def test_what_happens_is_nothing_to_a_capture_without_ring() -> None:
+    capture = Capture(Wanted())
+    capture.happened("down", ["web"])
+    assert capture.fired is None
 
 
 @pytest.mark.parametrize(

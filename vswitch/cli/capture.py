@@ -45,9 +45,12 @@ def capture(
         str | None, typer.Option(metavar="TIME", help="Keep so much of the past (30s) until --trigger fires.")
     ] = None,
     trigger: Annotated[
-        str | None, typer.Option(metavar="WHAT", help="drop, drop:REASON or a filter; with --ring.")
+        str | None, typer.Option(metavar="WHAT", help="drop, drop:REASON, down, up, moved, flap, or a filter.")
     ] = None,
     after: Annotated[str | None, typer.Option(metavar="TIME", help="How long a ring goes on after that (1s).")] = None,
+    again: Annotated[
+        int | None, typer.Option(metavar="COUNT", help="Have a ring go on after that, keeping COUNT files.", min=1)
+    ] = None,
     buffer: Annotated[str | None, typer.Option(metavar="SIZE", help="What may wait to be read (32M).")] = None,
 ) -> None:
     """Capture frames at ports as pcapng, with directions, and drops with their reasons, until Control-C.
@@ -59,16 +62,21 @@ def capture(
     if write == STDOUT and sys.stdout.isatty():
         raise CallError("packets are not for a terminal: give -w FILE, or a pipe; `vswitch watch` shows frames", 2)
     if ring and not trigger:
-        raise CallError("--ring needs a --trigger: drop, drop:REASON or a filter", 2)
+        raise CallError("--ring needs a --trigger: drop, drop:REASON, down, up, moved, flap, or a filter", 2)
+    if again and (not ring or write == STDOUT or rotate):
+        raise CallError("--again is for a --ring that is written to a file by -w, without --rotate", 2)
     asked = {
         "port": ports or None, "filter": bpf, "vlan": vlan, "count": count, "seconds": seconds, "snaplen": snaplen,
         "ring": ring, "trigger": trigger, "after": after, "drops": drops or None, "as_on_wire": as_on_wire or None,
         "buffer": None if buffer is None else _size(buffer),
     }  # fmt: skip
-    octets = client(context).stream("capture", **asked)
-    sink = _sink(write, rotate)
+    switch = client(context)
+    octets = switch.stream("capture", **asked)
+    sink = Dumps(write, again) if again else _sink(write, rotate)
     with suppress(KeyboardInterrupt):
         _pass_on(octets, sink)
+        while again:
+            _pass_on(switch.stream("capture", **asked), sink)
     sink.close()
     lost = f", {sink.lost} lost" if sink.lost else ""
     typer.echo(f"{sink.packets} packets{lost}", err=True)
@@ -185,6 +193,7 @@ class Rotation(Sink):
             super().write(iter(((kind, block),)))
 
     def _turn(self) -> None:
+        """Begin a new file; those that are there grow older by one."""
         self.close()
         for number in range(self._count - 1, 0, -1):
             older = self._numbered(number - 1)
@@ -196,3 +205,28 @@ class Rotation(Sink):
 
     def _numbered(self, number: int) -> Path:
         return self._path.with_suffix(f".{number}{self._path.suffix}") if number else self._path
+
+
+class Dumps(Rotation):
+    """A file for each time that a ring was let go: the last is `drop.pcapng`, the one before it `drop.1.pcapng` …"""
+
+    def __init__(self, name: str, count: int) -> None:
+        """count: files that are kept."""
+        super().__init__(name, 0, count)
+        self._due = False
+
+    def write(self, blocks: Iterator[tuple[int, bytes]]) -> None:
+        """Write blocks; a file is begun where the first packet of a dump comes. Raises OSError."""
+        for kind, block in blocks:
+            if kind == pcapng.SECTION:
+                self._head, self._due = [], True
+            if kind == pcapng.PACKET and self._due:
+                self._due = False
+                if self._path.stat().st_size:
+                    self._turn()
+                else:
+                    self._put(b"".join(self._head))
+            if self._due:
+                self._head.append(block)
+            else:
+                Sink.write(self, iter(((kind, block),)))

@@ -23,18 +23,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One thing to show. table: its name in `cli.tables`.  narrows: the parameter that a word behind the name gives."""
+    """One thing to show.
+
+    table: its name in `cli.tables`.  narrows: the parameter that a word behind the name gives.
+    takes: those that options give.
+    """
 
     table: str
     narrows: str | None = None
+    takes: tuple[str, ...] = ()
 
 
 VIEWS: dict[str, View] = {
     "ports": View("ports"),
-    "fdb": View("fdb"),
+    "fdb": View("fdb", takes=("port", "vlan")),
     "vlans": View("vlans"),
-    "history": View("history", narrows="mac"),
-    "flows": View("flows", narrows="mac"),
+    "history": View("history", narrows="mac", takes=("port", "vlan", "flapping")),
+    "flows": View("flows", narrows="mac", takes=("port", "vlan")),
     "mirrors": View("mirrors"),
 }
 _NAMES = "|".join(VIEWS)
@@ -45,6 +50,9 @@ def show(
     context: typer.Context,
     what: Annotated[str, typer.Argument(metavar=_NAMES, autocompletion=lambda: list(VIEWS))],
     only: Annotated[str | None, typer.Argument(metavar="[ONLY]", help="Which of them.", show_default=False)] = None,
+    port: Annotated[str | None, typer.Option(help="Of fdb, history or flows: what concerns this port.")] = None,
+    vlan: Annotated[int | None, typer.Option(metavar="VID", help="Of the same: this VLAN.", min=1, max=4094)] = None,
+    flapping: Annotated[bool, typer.Option("--flapping", help="Of history: stations that flap now.")] = False,
     as_json: Json = False,
     watch: Annotated[bool, typer.Option("--watch", help="Refresh every second until Control-C.")] = False,
 ) -> None:
@@ -59,7 +67,12 @@ def show(
         raise CallError(f"there is no {what!r} to show; show {_alternatives()}", 2)
     if only is not None and view.narrows is None:
         raise CallError(f"`show {what}` shows all of them: leave out {only!r}", 2)
-    rows = _rows(client(context), what, {view.narrows: only} if view.narrows and only else {})
+    given = {"port": port, "vlan": vlan, "flapping": "true" if flapping else None}
+    asked = {name: value for name, value in given.items() if value is not None}
+    for name in asked:
+        if name not in view.takes:
+            raise CallError(f"`show {what}` has no --{name}: leave it out", 2)
+    rows = _rows(client(context), what, {**asked, **({view.narrows: only} if view.narrows and only else {})})
     if as_json:
         _print_json(rows, watch=watch)
     else:

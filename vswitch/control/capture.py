@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
+from vswitch.control.pump import Pump
 from vswitch.control.route import Route
 from vswitch.observe.capture import BUFFER, Capture, Wanted
+from vswitch.observe.trigger import FORMS
 from vswitch.units import Duration, PortName, Vid
+from vswitch.worker import Worker
 
 if TYPE_CHECKING:
     from vswitch.control.service import Service
@@ -23,15 +26,11 @@ MEDIA: Final = "application/x-pcapng"
 MOST_CAPTURES: Final = 16
 """Captures at a time: each may hold a buffer."""
 
-_CHUNK: Final = 256 * 1024
-_PAUSE: Final = 0.01
-"""Seconds between two looks at a buffer that frames come into: a caller sees them soon, in few writes."""
+_FLUSH: Final = 0.001
+"""Seconds between two looks whether the head of the answer is out."""
 
 _LOOK: Final = 1.0
-"""Seconds without a frame after which it is looked whether the caller is still there."""
-
-_STUCK: Final = 5.0
-"""Seconds in which a caller read nothing, after which the log says so."""
+"""Seconds between two looks whether the caller is still there."""
 
 
 class CaptureRequest(BaseModel):
@@ -50,7 +49,7 @@ class CaptureRequest(BaseModel):
     tell_vlan: bool = Field(False, description="a comment with the VLAN that the switch put the frame into")
     buffer: int = Field(BUFFER, ge=1 << 16, le=1 << 30, description="octets that may wait to be read")
     ring: Duration = Field(0.0, ge=0, le=86_400, description="how much of the past is kept until the trigger fires")
-    trigger: str = Field("", description="what a ring waits for: drop, drop:REASON, or a filter")
+    trigger: str = Field("", description=f"what a ring waits for: {FORMS}")
     after: Duration = Field(1.0, ge=0, le=86_400, description="how long a ring goes on once its trigger fired")
 
     def wanted(self) -> Wanted:
@@ -87,11 +86,12 @@ class _Session:
 
     def __init__(self, service: Service, asked: CaptureRequest) -> None:
         """Raises ValueError where it cannot be had."""
-        self._news = asyncio.Event()
         self._asked = asked
         self._service = service
-        self._capture = Capture(asked.wanted(), self._describe, self._news.set)
-        self._told = False
+        self._capture = Capture(asked.wanted(), self._describe, self._woken)
+        self._pump: Pump | None = None
+        self._ending: list[asyncio.TimerHandle] = []
+        self._fired = False
         if len(service.captures) >= MOST_CAPTURES:
             raise ValueError(f"{MOST_CAPTURES} captures run already; end one of them first")
 
@@ -99,59 +99,58 @@ class _Session:
         attachment = self._service.engine.attached[port].port
         return f"{attachment.kind} {attachment.device or ''}".strip()
 
+    def _woken(self) -> None:
+        """There is something to read: for a ring, from when its trigger fired."""
+        if self._capture.fired is not None and not self._fired:
+            self._fired = True
+            self._end_in(self._asked.after)
+        if self._pump is not None:
+            self._pump.wake()
+
+    def _end_in(self, seconds: float) -> None:
+        self._ending.append(asyncio.get_running_loop().call_later(seconds, self._capture.end))
+
     async def serve(self, request: web.Request, response: web.StreamResponse) -> None:
         """Until it is complete, or the caller goes."""
         observers, captures = self._service.engine.observers, self._service.captures
         for bridge in self._service.switch.ports.values():
             self._capture.announce(bridge)
-        loop = asyncio.get_running_loop()
-        ending = [loop.call_later(self._asked.seconds, self._capture.end)] if self._asked.seconds else []
+        if self._asked.seconds:
+            self._end_in(self._asked.seconds)
         captures.add(self._capture)
         observers.add(self._capture)
+        observers.listeners.append(self._capture.happened)
         try:
             with suppress(ConnectionError):
                 await self._pass_on(request, response)
         finally:
+            observers.listeners.remove(self._capture.happened)
             observers.remove(self._capture)
             captures.discard(self._capture)
-            for handle in ending:
+            for handle in self._ending:
                 handle.cancel()
             if self._capture.lost:
                 log.warning("a capture lost %d packets: nobody read them in time", self._capture.lost)
 
     async def _pass_on(self, request: web.Request, response: web.StreamResponse) -> None:
-        capture, loop = self._capture, asyncio.get_running_loop()
-        after: asyncio.TimerHandle | None = None
-        while True:
-            self._news.clear()
-            while octets := capture.read(_CHUNK):
-                await self._write(response, octets)
-            if capture.ended:
-                break
-            if capture.fired is not None and after is None:
-                after = loop.call_later(self._asked.after, capture.end)
-            while not await self._wait():
-                if request.transport is None or request.transport.is_closing():
-                    return
-        await response.write_eof()
-
-    async def _wait(self) -> bool:
-        """Whether there is something new; if not, it is time to see whether the caller is still there."""
+        """Have a thread pass it on, once aiohttp has sent what is before it."""
+        await response.write(self._capture.read(0))
+        while (transport := request.transport) is not None and transport.get_write_buffer_size():
+            await asyncio.sleep(_FLUSH)
+        if transport is None or transport.is_closing():
+            return
+        self._pump = pump = Pump(self._capture, transport.get_extra_info("socket").fileno())
+        worker = Worker("vswitch-capture")
+        running = asyncio.ensure_future(worker.run(pump.run))
         try:
-            await asyncio.wait_for(self._news.wait(), _LOOK)
-        except TimeoutError:
-            return False
-        await asyncio.sleep(_PAUSE)
-        return True
-
-    async def _write(self, response: web.StreamResponse, octets: bytes) -> None:
-        """A caller that does not read is waited for; its buffer fills, and the log tells of it once."""
-        writing = asyncio.ensure_future(response.write(octets))
-        done, _ = await asyncio.wait((writing,), timeout=_STUCK)
-        if not done and not self._told:
-            self._told = True
-            log.warning("a capture is not being read; what does not fit its buffer will be lost to it, and counted")
-        await writing
+            while not (await asyncio.wait((running,), timeout=_LOOK))[0]:
+                if transport.is_closing():
+                    pump.stop()
+        finally:
+            pump.stop()
+            worker.close()
+        if await running:
+            await response.write_eof()
 
 
 ROUTES = (

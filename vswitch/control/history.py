@@ -72,10 +72,13 @@ class HistoryRow(Model):
 class Chronicle:
     """The history of a switch that runs, and its voice in the log."""
 
-    def __init__(self, switch: Switch, clock: Callable[[], float]) -> None:
-        """Listen to the filtering database of `switch`, in time by `clock`."""
+    def __init__(
+        self, switch: Switch, clock: Callable[[], float], happened: Callable[..., object] = lambda *_: None
+    ) -> None:
+        """Listen to the filtering database of `switch`, in time by `clock`. happened: as of `Observers`."""
         self.history = History(switch.ports, self._flapping)
         self._clock = clock
+        self._happened = happened
         self._second = 0
         self._lines = 0
         switch.fdb.tell = self._tell
@@ -87,9 +90,12 @@ class Chronicle:
 
     def _tell(self, change: Change, key: Key, port: BridgePort, before: BridgePort | None) -> None:
         self.history.note(self._clock(), change, key, port, before)
+        if change == "moved" and before is not None:
+            self._happened("moved", before.name, port.name)
 
     def _flapping(self, flap: Flap) -> None:
         """An episode began: say so, unless many did within this second."""
+        self._happened("flap", *flap.ports)
         second = int(self._clock())
         if second != self._second:
             self._second, self._lines = second, 0

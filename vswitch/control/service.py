@@ -73,7 +73,7 @@ class Service:
         )
         self._set_mirrors(config)
         self.engine = Engine(self.switch, busy_poll=config.busy_poll)
-        self.chronicle = Chronicle(self.switch, self.engine.clock)
+        self.chronicle = Chronicle(self.switch, self.engine.clock, self.engine.observers.happened)
         self._exporter = Exporter(self.snapshot)
         self._host = host
         self._changing = asyncio.Lock()

@@ -14,20 +14,18 @@ from typing import TYPE_CHECKING, Final
 
 from vswitch.core import offload
 from vswitch.core.offload import HEADER, Capability
-from vswitch.core.verdict import Reason
 from vswitch.observe import bpf, pcapng
+from vswitch.observe.trigger import Trigger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from vswitch.core.offload import Buffer
     from vswitch.core.port import BridgePort
-    from vswitch.observers import Sight
+    from vswitch.observers import Happening, Sight
 
 BUFFER: Final = 32 << 20
 """Octets that wait to be read, at most, unless asked otherwise."""
-
-_DROP: Final = "drop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ class Wanted:
     drops: dropped frames alone.  snaplen: octets that are kept of each, 0 for all.  count: packets after which it ends,
     0 for no end.  as_on_wire: superframes as their segments, checksums complete.  buffer: octets.
     tell_vlan: a comment with the VLAN that the switch put the frame into: `vlan 10`.
-    ring: seconds of the past that are kept until `trigger` fires: `drop`, `drop:REASON`, or a filter; 0: no such thing.
+    ring: seconds of the past that are kept until `trigger` fires, which is words of a `Trigger`; 0: no such thing.
     after: seconds that it goes on from then.
     """
 
@@ -80,12 +78,13 @@ class Capture:
         self.wanted = wanted
         self._names = frozenset(wanted.ports)
         self._matches = bpf.compiled(wanted.filter) if wanted.filter else None
-        self._fires = _trigger(wanted.trigger) if wanted.ring else None
+        self._trigger = Trigger(wanted.trigger) if wanted.ring else None
         self._describe = describe
         self._wake = wake
         self._head = deque([pcapng.section()])
         self._blocks: deque[tuple[int, bytes]] = deque()
-        self._size = 0
+        self._kept = 0
+        self._taken = 0
         self._interfaces: dict[str, _Interface] = {}
         self._lost_before = 0
         self.packets = 0
@@ -113,6 +112,12 @@ class Capture:
         for frame in self._frames(sight.raw):
             if self._matches is None or self._matches(frame):
                 self._write(sight, frame)
+
+    def happened(self, what: Happening, ports: Collection[str]) -> None:
+        """Something happened, which may be what a ring waits for."""
+        if self._trigger is not None and self.fired is None and self._trigger.happened(what, ports):
+            self.fired = time.time_ns()
+            self._wake()
 
     def _frames(self, raw: Buffer) -> Iterator[bytes]:
         if self.wanted.as_on_wire and len(raw) >= HEADER + 14:
@@ -142,7 +147,7 @@ class Capture:
             return
         self._lost_before = 0
         self.packets += 1
-        if self._fires is not None and self.fired is None and self._fires(sight.reason, frame):
+        if self._trigger is not None and self.fired is None and self._trigger.frame(sight.reason, frame):
             self.fired = sight.time
         if self._flows:
             if 0 < self.wanted.count <= self.packets:
@@ -158,13 +163,13 @@ class Capture:
         blocks, limit = self._blocks, self.wanted.buffer
         if not self._flows:
             oldest = now - int(self.wanted.ring * 1e9)
-            while blocks and (blocks[0][0] < oldest or self._size + len(block) > limit):
-                self._size -= len(blocks.popleft()[1])
+            while blocks and (blocks[0][0] < oldest or self._waiting + len(block) > limit):
+                self._taken += len(blocks.popleft()[1])
                 self.packets -= 1
-        if self._size + len(block) > limit:
+        if self._waiting + len(block) > limit:
             return False
+        self._kept += len(block)
         blocks.append((now, block))
-        self._size += len(block)
         return True
 
     def _describe_port(self, name: str) -> _Interface:
@@ -180,47 +185,42 @@ class Capture:
     # For whoever reads
 
     @property
+    def _waiting(self) -> int:
+        """Octets that wait to be read; of the two sums each is changed by one thread alone."""
+        return self._kept - self._taken
+
+    @property
     def _flows(self) -> bool:
         """Whether what is written may be read at once: a ring waits until its trigger fires."""
-        return self._fires is None or self.fired is not None
+        return self._trigger is None or self.fired is not None
 
     def read(self, most: int) -> bytes:
-        """The next octets of the stream: whole blocks, `most` of them or a little more; none where none wait."""
-        octets = list(self._head)
-        self._head.clear()
-        size = sum(map(len, octets))
+        """The next octets of the stream: whole blocks, `most` of them or a little more; none where none wait.
+
+        A thread may call it beside the one that shows frames. What describes an interface is taken after the packets of
+        it, and comes before them.
+        """
+        blocks: list[bytes] = []
+        size = 0
         while self._flows and self._blocks and size < most:
             block = self._blocks.popleft()[1]
             size += len(block)
-            self._size -= len(block)
-            octets.append(block)
-        return b"".join(octets)
+            blocks.append(block)
+        self._taken += size
+        heads: list[bytes] = []
+        while self._head:
+            heads.append(self._head.popleft())
+        return b"".join((*heads, *blocks))
 
     def end(self) -> None:
         """Take no more frames; what is kept can be read yet, and closes with the counts of each interface."""
         if self.ended:
             return
-        self.ended = True
-        if self._fires is not None and self.fired is None:
+        if self._trigger is not None and self.fired is None:
             self._blocks.clear()
-            self._fires = None
+            self._trigger = None
         now = time.time_ns()
         for each in self._interfaces.values():
             self._blocks.append((now, pcapng.statistics(each.number, now, each.received, each.lost)))
+        self.ended = True  # last: whoever reads knows from this that there is no more
         self._wake()
-
-
-def _trigger(words: str) -> Callable[[Reason | None, bytes], bool]:
-    """Whether a frame, dropped for a reason or not, is what a ring waits for. Raises ValueError."""
-    kind, _, name = words.partition(":")
-    if words == _DROP:
-        return lambda reason, _: reason is not None
-    if kind == _DROP:
-        wanted = next((reason for reason in Reason if reason == name), None)
-        if wanted is None:
-            raise ValueError(f"there is no drop reason {name!r}; the reasons are {', '.join(Reason)}")
-        return lambda reason, _: reason is wanted
-    if not words:
-        raise ValueError("a ring needs a trigger: drop, drop:REASON, or a filter")
-    matches = bpf.compiled(words)
-    return lambda _, frame: matches(frame)

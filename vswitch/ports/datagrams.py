@@ -3,10 +3,15 @@
 The socket is never connected: what a router or the far host says against a datagram (ICMP) is then nothing that a
 later send would fail for (raw_err() and udp_err() in Linux net/ipv4). A datagram that is longer than the way there
 takes is sent in fragments of IP.
+
+Where datagrams pass a port of the same switch on their way, a mirror may see them, or a flood carry them on. They are
+not sent again (ELOOP): each would bring forth the next.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from abc import abstractmethod
 from typing import TYPE_CHECKING
@@ -17,6 +22,7 @@ from vswitch.core.offload import HEADER
 from vswitch.core.port import DEFAULT_MTU
 from vswitch.ports import netns
 from vswitch.ports.base import Capabilities, Options, Port, PortError, PortState
+from vswitch.ports.carried import carries
 from vswitch.units import HostAddress, Mtu, NamespaceName
 
 if TYPE_CHECKING:
@@ -61,6 +67,11 @@ class DatagramPort(Port):
         self.number = 0
         """Of the next frame: those that were sent or refused before."""
         self._remote = (self.device, self.far_port)
+
+    @property
+    @abstractmethod
+    def protocol(self) -> int:
+        """The number that IP has for what it sends."""
 
     @property
     def far_port(self) -> int:
@@ -113,6 +124,8 @@ class DatagramPort(Port):
         try:
             for raw in frames:
                 frame = memoryview(raw)[HEADER:]
+                if carries(frame, self.options.remote.packed, self.protocol, self.far_port):
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
                 send((self.header(frame), frame), (), 0, remote)
                 self.number += 1
                 sent += 1

@@ -63,6 +63,11 @@ class ErspanPort(DatagramPort):
 
     options: ErspanOptions
 
+    @property
+    def protocol(self) -> int:
+        """GRE."""
+        return socket.IPPROTO_GRE
+
     def make_socket(self, family: socket.AddressFamily) -> socket.socket:
         """A raw socket of GRE that hears nothing."""
         sock = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_GRE)

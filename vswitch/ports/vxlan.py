@@ -69,6 +69,11 @@ class VxlanPort(DatagramPort):
         self._header = _HEADER.pack(_VALID, self.options.vni << 8)
 
     @property
+    def protocol(self) -> int:
+        """UDP."""
+        return socket.IPPROTO_UDP
+
+    @property
     def far_port(self) -> int:
         """Of UDP, the same on both ends."""
         return self.options.udp_port
