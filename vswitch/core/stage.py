@@ -57,6 +57,9 @@ class Stage:
     active: bool = True
     cacheable: bool = True
     """Whether the stage decides alike for all frames of one flow until a generation passes."""
+    singly_in: frozenset[BridgePort] = frozenset()
+    singly_out: frozenset[BridgePort] = frozenset()
+    """The ports for which it decides, all the same, of each frame anew: of those that come in there, and that leave."""
 
     def ports_changed(self, ports: Sequence[BridgePort]) -> None:
         """Take note of the ports as they are now."""

@@ -56,6 +56,8 @@ class Switch:
         self._egress: list[Callable[[Frame, BridgePort, float], Frame | Reason | None]] = []
         self._timed: list[Stage] = []
         self._cacheable = True
+        self._singly_in: frozenset[BridgePort] = frozenset()
+        self._singly_out: frozenset[BridgePort] = frozenset()
 
     # Ports
 
@@ -119,6 +121,8 @@ class Switch:
         self._egress = [hook for stage in active if (hook := getattr(stage, "egress", None))]
         self._timed = [stage for stage in active if type(stage).next_deadline is not Stage.next_deadline]
         self._cacheable = all(stage.cacheable for stage in active)
+        self._singly_in = frozenset(port for stage in active for port in stage.singly_in)
+        self._singly_out = frozenset(port for stage in active for port in stage.singly_out)
         self._members.clear()
         self.generation += 1
 
@@ -150,7 +154,7 @@ class Switch:
             known = self.fdb.learn(frame.vid, frame.source, frame.port, now)
             verdict = self.forward(frame, self.fdb.lookup(frame.vid, frame.destination, now), now)
             verdict.cacheable &= known  # the next frame may find room in the table, and then be answered otherwise
-        verdict.cacheable &= self._cacheable
+        verdict.cacheable &= self._cacheable and frame.port not in self._singly_in
         if verdict.reason is not None:
             counters.drop(verdict.reason, frame.segments)
         for port, reason in verdict.lost:
@@ -187,7 +191,8 @@ class Switch:
             else:
                 kept = fate
         reason = None if egress or lost else kept if known else Reason.NO_EGRESS
-        return Verdict(reason, tuple(egress), tuple(lost), cacheable=not lost, learned=True)  # a shorter one may fit
+        alike = not lost and self._singly_out.isdisjoint(candidates)  # a frame that is shorter than a lost one may fit
+        return Verdict(reason, tuple(egress), tuple(lost), cacheable=alike, learned=True)
 
     def fate(self, frame: Frame, port: BridgePort, now: float) -> Egress | Reason:
         """How the frame leaves by one candidate port, or why it does not."""
