@@ -50,8 +50,8 @@ class Stage:
     ports_changed(ports) -> None
         The ports, their settings or their states are now these. The stage says here whether it is `active`.
     next_deadline() -> float | None, handle_timer(now) -> Sequence[Held]
-        When the stage wants to be called, and that call; it returns the frames that it lets go now. It may turn off
-        `active` when there is nothing to wait for any more.
+        When the stage wants to be called, and that call; it returns the frames that it lets go now. It may take ports
+        out of `singly_in` and `singly_out` then, and be `active` no more.
     """
 
     name: ClassVar[str]

@@ -270,11 +270,14 @@ class Switch:
     def release(self, now: float) -> list[Released]:
         """Have the stages do what is due; what becomes of the frames that they let go."""
         released: list[Released] = []
+        changed = False
         for stage in self._timed:
             deadline = stage.next_deadline()
             if deadline is not None and deadline <= now:
+                before = stage.singly_in, stage.singly_out
                 released += [Released(held.frame, self._released(held, now)) for held in stage.handle_timer(now)]
-        if not all(stage.active for stage in self._timed):
+                changed |= (stage.singly_in, stage.singly_out) != before
+        if changed:
             self._choose()
         return released
 
