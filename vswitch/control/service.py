@@ -25,6 +25,7 @@ from vswitch.control.models import (
     GuestModel,
     MirrorRow,
     PortRow,
+    Queue,
     SwitchInfo,
     VlanRow,
 )
@@ -35,6 +36,7 @@ from vswitch.core.port import BridgePort
 from vswitch.core.switch import Switch
 from vswitch.core.vlan import MAX_VID
 from vswitch.engine import Engine
+from vswitch.outlet import QUEUE
 from vswitch.ports import ATTACHMENTS, PortError
 from vswitch.stages import STAGES
 from vswitch.units import vlan_ranges
@@ -225,7 +227,8 @@ class Service:
     def port(self, name: str) -> PortRow:
         """One port with its counters."""
         bridge = self.bridge(name)
-        attachment = self.engine.attached[name].port
+        attached = self.engine.attached[name]
+        attachment = attached.port
         return PortRow.model_construct(
             port=name,
             attachment=attachment.kind,
@@ -234,6 +237,8 @@ class Service:
             state=attachment.state.value,
             state_changes=bridge.state_changes,
             mtu=bridge.mtu,
+            speed=attachment.capabilities.speed,
+            queue=Queue.model_construct(length=len(attached.queue), limit=QUEUE),
             vlan=_vlan(bridge.settings.vlan),
             **PortRow.counters(bridge.counters),
         )
