@@ -46,6 +46,7 @@ class Outgoing(NamedTuple):
     cast: int
     segments: int
     octets: int
+    longest: int
     mark: Mark | None = None
 
 
@@ -97,7 +98,9 @@ class Attached:
         if len(forms) == 1:
             self.burst.append(Outgoing(forms[0], frame.cast, *frame.wire(egress.edit, forms[0]), mark))
         else:
-            self.burst += [Outgoing(form, frame.cast, 1, len(form) - HEADER, mark) for form in forms]
+            for form in forms:
+                length = len(form) - HEADER
+                self.burst.append(Outgoing(form, frame.cast, 1, length, length, mark))
 
     def flush(self) -> bool:
         """Send the burst behind what waits already; whether anything still waits."""
@@ -143,7 +146,7 @@ class Attached:
                 break
             count = self.bridge.counters.transmit.count
             for frame in frames[done : done + taken]:
-                count(frame.cast, frame.segments, frame.octets)
+                count(frame.cast, frame.segments, frame.octets, frame.longest)
                 if frame.mark is not None:
                     self._observers.see(frame.mark, self.bridge, frame.raw, leaves=True)
             done += taken
