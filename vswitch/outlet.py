@@ -6,6 +6,7 @@ One port's trouble is its own: a slow attachment fills its own queue, a refused 
 from __future__ import annotations
 
 import errno
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -85,6 +86,8 @@ class Attached:
         self.reviving = False
         self.resting: asyncio.TimerHandle | None = None
         """Until when nobody is let in, after somebody went."""
+        self.changed = time.time()
+        """When the port came up or went down last, in seconds since the epoch; at first, when it was made."""
         self.hung_up = False
         """Whether sending found that the far end is gone."""
 

@@ -114,6 +114,7 @@ class _Session:
         finally:
             observers.remove(self._capture)
             captures.discard(self._capture)
+            self._service.captures_lost += self._capture.lost
             for handle in ending:
                 handle.cancel()
             if self._capture.lost:

@@ -141,17 +141,6 @@ class SwitchInfo(Model):
     fdb_flaps: int
 
 
-class Snapshot(Model):
-    """All that metrics read, of one moment."""
-
-    switch: str
-    ports: list[PortRow]
-    fdb_entries: dict[int, int]
-    fdb_moves: int
-    fdb_flaps: int
-    fastpath: str
-
-
 class FlushRequest(Model):
     """What to forget: what was learned on a port, in a VLAN, both, or everywhere."""
 
