@@ -58,6 +58,11 @@ class Exporter:
         self._task: asyncio.Task[None] | None = None
         self._worker = Worker("vswitch-metrics")
 
+    @property
+    def pid(self) -> int | None:
+        """Of the process that serves."""
+        return self._process.pid if self._process else None
+
     async def start(self, *, after: Exporter | None = None) -> None:
         """Serve. Raises ExporterError, with nothing left behind.
 
