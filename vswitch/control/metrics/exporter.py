@@ -67,7 +67,7 @@ class Exporter:
         """Serve. Raises ExporterError, with nothing left behind.
 
         after: the one whose place it takes, which serves until then; where both listen at the same address, at the
-        same socket, so that no caller is turned away.
+        same socket, so that it is never closed.
         """
         if after is not None and after._socket is not None and after.config.listen == self.config.listen:
             listening = after._socket.dup()
