@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from perf import impairments, instructions, report
+from perf import impairments, instructions, report, scrape
 from perf.benches import BENCHES, Failure, Figures, take
 from perf.contenders import CONTENDERS
 from perf.lab import CORES, MissingError, remove_tools
@@ -28,6 +28,7 @@ EPILOG = """examples:
   python -m perf table --write            the last results into the README
   python -m perf instructions             of a burst, counted by callgrind
   python -m perf impair delay rate        whether impairments do what they are told; all of it without names
+  python -m perf scrape                   how long the metrics of 256 ports keep the loop from frames
 """
 
 
@@ -43,7 +44,9 @@ def main() -> int:
         case ["impair", *parts]:
             impairments.main(parts)
         case ["instructions"]:
-            count_instructions(options.json)
+            keep(options.json, "instructions", instructions.count())
+        case ["scrape"]:
+            keep(options.json, "scrape", scrape.count())
         case names:
             measure(names or list(BENCHES), options)
     return 0
@@ -69,7 +72,7 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if options.names[:1] == ["impair"]:
         return options
-    shown = {"table", "verdict", "instructions"}
+    shown = {"table", "verdict", "instructions", "scrape"}
     unknown = [name for name in options.names if name not in BENCHES and options.names not in ([s] for s in shown)]
     unknown += [name for name in options.only.split(",") if name and name not in CONTENDERS]
     if unknown:
@@ -157,12 +160,12 @@ def summarise(name: str, data: dict[str, Any]) -> None:
         print(f"{name:14} {who:8} {medians}", flush=True)
 
 
-def count_instructions(file: Path) -> None:
-    """Of a frame, with each twin; they are kept with the other results."""
+def keep(file: Path, name: str, figures: dict[str, Any]) -> None:
+    """Figures that no other switch is compared by, with the other results."""
     data = json.loads(file.read_text()) if file.exists() else {"results": {}}
-    data["instructions"] = instructions.count()
+    data[name] = figures
     file.write_text(json.dumps(data, indent=1) + "\n")
-    print(json.dumps(data["instructions"]))
+    print(json.dumps(figures, indent=1))
 
 
 def show_table(*, write: bool) -> None:
