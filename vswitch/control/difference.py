@@ -87,6 +87,7 @@ def _whole(config: SwitchConfig) -> dict[str, Any]:
         "vlan_filtering": config.vlan_aware,
         "fdb.limit": config.fdb.limit,
         "metrics": str(config.metrics.listen) if config.metrics else None,
+        **{f"sflow.{key}": value for key, value in (config.sflow.dump() if config.sflow else {}).items()},
     }
 
 

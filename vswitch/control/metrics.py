@@ -38,6 +38,7 @@ class SwitchCollector:
         yield from self._traffic()
         yield from self._state()
         yield from self._fdb()
+        yield from self._sflow()
         yield InfoMetricFamily(
             "vswitch_build",
             "Version and fast path of the switch",
@@ -97,6 +98,24 @@ class SwitchCollector:
         )
         flaps.add_metric([switch], self._snapshot.fdb_flaps)
         yield flaps
+
+    def _sflow(self) -> Iterator[Metric]:
+        """Only where it is on."""
+        switch, sflow = self._snapshot.switch, self._snapshot.sflow
+        if not sflow.collectors:
+            return
+        samples = CounterMetricFamily("vswitch_sflow_samples", "Samples by kind", labels=["switch", "kind"])
+        samples.add_metric([switch, "flow"], sflow.samples)
+        samples.add_metric([switch, "counters"], sflow.counters)
+        yield samples
+        labels = ["switch", "collector"]
+        datagrams = CounterMetricFamily("vswitch_sflow_datagrams", "Datagrams made for the collector", labels=labels)
+        lost = CounterMetricFamily("vswitch_sflow_lost_datagrams", "Datagrams not sent, or refused", labels=labels)
+        for row in sflow.collectors:
+            datagrams.add_metric([switch, row.collector], row.datagrams)
+            lost.add_metric([switch, row.collector], row.lost)
+        yield datagrams
+        yield lost
 
 
 _PORT = ["switch", "port"]

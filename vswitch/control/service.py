@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from vswitch import __version__
@@ -30,6 +31,7 @@ from vswitch.control.models import (
 )
 from vswitch.control.models import Snapshot as MetricsSnapshot
 from vswitch.control.schema import StaticEntry
+from vswitch.control.sflow import Agent
 from vswitch.core.mac import format_mac, parse_mac
 from vswitch.core.port import BridgePort
 from vswitch.core.switch import Switch
@@ -73,6 +75,7 @@ class Service:
         )
         self._set_mirrors(config)
         self.engine = Engine(self.switch, busy_poll=config.busy_poll)
+        self.sflow = Agent(self.engine, Random().random)  # noqa: S311
         self.chronicle = Chronicle(self.switch, self.engine.clock)
         self._exporter = Exporter(self.snapshot)
         self._host = host
@@ -91,12 +94,14 @@ class Service:
                 await self._attach(name, self.config)
             self._tie(self.config)
             await self._serve(self.config)
+            self.sflow.configure(self.config.sflow)
         except BaseException:
             await self.stop()
             raise
 
     async def stop(self) -> None:
         """Give everything back."""
+        self.sflow.close()
         await self._exporter.close()
         await self.engine.close()
 
@@ -300,6 +305,7 @@ class Service:
             fdb_moves=self.switch.fdb.moves,
             fdb_flaps=self.chronicle.history.flaps,
             fastpath=self.engine.fast_path.name,
+            sflow=self.sflow.state(),
         )
 
     # How a change is done
@@ -372,6 +378,7 @@ class Service:
         for entry in _gone(old, config):
             switch.fdb.remove(entry.vlan, parse_mac(entry.mac))
         self._tie(config)
+        self.sflow.configure(config.sflow)
 
     def _tie(self, config: SwitchConfig) -> None:
         now = self.engine.clock()

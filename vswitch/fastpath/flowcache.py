@@ -44,6 +44,9 @@ TYPE: Final = HEADER + 12
 KEY: Final = TYPE + 2
 """Where the ethertype of a frame begins, and ends: all before is the key of a flow that has no tag."""
 
+UNBOUNDED: Final = 1 << 30
+"""More octets than any frame has, more segments than any burst."""
+
 TAG_END: Final = TYPE + 4
 PADDED: Final = HEADER + MINIMUM
 _TAG: Final = Struct(">HH")
@@ -152,6 +155,33 @@ class FlowTable:
             return self._burst(lambda _: receive(sock, self._view), frames, octets)
         finally:
             sock.detach()
+
+    def burst_below(self, fd: int, frames: int, octets: int, packet: bool, limit: int) -> Turn:
+        """As `burst`, but frame by frame, and the frame that brings the segments of all that were carried to `limit`, 1
+        at least, is handed back like one that is not known: without its flow, and not counted.
+        """
+        if not packet:
+            return self._burst_below(self._reader(fd), frames, octets, limit)
+        sock = socket(AF_PACKET, SOCK_RAW, 0, fd)
+        try:
+            return self._burst_below(lambda _: receive(sock, self._view), frames, octets, limit)
+        finally:
+            sock.detach()
+
+    def _burst_below(self, take: Reader, frames: int, octets: int, limit: int) -> Turn:
+        met: dict[Key, Flow] = {}
+        read = 0
+        while read < frames and octets > 0 and (got := self._take(take, first=not read)) >= 0:
+            read += 1
+            octets -= got
+            raw = self._view[:got]
+            segments = segments_of(raw)
+            flow, done = self.carry(raw) if segments < limit else (None, 0)
+            meet(met, flow)
+            if flow is None or done < len(flow.exits):
+                return read, list(met.values()), got, flow, done
+            limit -= segments
+        return read, list(met.values()), -1, None, 0
 
     def _burst(self, take: Reader, frames: int, octets: int) -> Turn:
         view = self._view
@@ -299,6 +329,15 @@ class FlowTable:
         counts[LAST] = self._clock[0]
         if flow.drop >= 0:
             self._values[DROPPED + flow.drop] += frames
+
+
+def segments_of(raw: Buffer) -> int:
+    """How many frames on the wire these octets are, if they are any."""
+    try:
+        asked = offload.parse(raw)
+    except offload.OffloadError:
+        return 1
+    return asked.segments if asked else 1
 
 
 def retagged(raw: Buffer, tag: bytes | None) -> Sequence[Buffer]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from vswitch.fastpath.flowcache import FlowTable, meet
+from vswitch.fastpath.flowcache import UNBOUNDED, FlowTable
 
 if TYPE_CHECKING:
     from array import array
 
-    from vswitch.core.fdb import Key
     from vswitch.core.offload import Buffer
     from vswitch.fastpath.flowcache import Flow, Reader, Turn
     from vswitch.fastpath.twins import TableType
@@ -47,16 +46,7 @@ class ShadowTable(FlowTable):
 
     def _burst(self, take: Reader, frames: int, octets: int) -> Turn:
         """Frame by frame, so that each can be compared."""
-        met: dict[Key, Flow] = {}
-        read = 0
-        while read < frames and octets > 0 and (got := self._take(take, first=not read)) >= 0:
-            read += 1
-            octets -= got
-            flow, done = self.carry(self._view[:got])
-            meet(met, flow)
-            if flow is None or done < len(flow.exits):
-                return read, list(met.values()), got, flow, done
-        return read, list(met.values()), -1, None, 0
+        return self._burst_below(take, frames, octets, UNBOUNDED)
 
     def carry(self, raw: Buffer) -> tuple[Flow | None, int]:
         """By Python, after both were asked."""
