@@ -29,6 +29,10 @@ class SampledTable:
         self._sampler = sampler
         self._values = values
 
+    def __len__(self) -> int:
+        """Flows known."""
+        return len(self._table)
+
     def burst(self, fd: int, frames: int, octets: int, packet: bool = False) -> Turn:
         """As of the table, up to the next sample at most."""
         before = self._received()

@@ -30,6 +30,9 @@ class FastPathError(Exception):
 class Reading(Protocol):
     """What the engine reads frames by."""
 
+    def __len__(self) -> int:
+        """Flows known."""
+
     def burst(self, fd: int, frames: int, octets: int, packet: bool = ..., /) -> Turn:
         """Forward what waits at a descriptor."""
 
@@ -39,9 +42,6 @@ class Reading(Protocol):
 
 class Table(Reading, Protocol):
     """What both twins are: see `FlowTable`."""
-
-    def __len__(self) -> int:
-        """Flows known."""
 
     def add(self, flow: Flow, /) -> None:
         """Know a flow."""
