@@ -219,6 +219,14 @@ def test_a_datagram_is_never_longer_than_it_may_be(address: str) -> None:
         assert 0 < longest <= most
 
 
+def test_a_batch_leaves_room_for_the_head_and_no_more() -> None:
+    batch = Batch(600)
+    assert not batch.fits(bytes(561))
+    assert batch.fits(bytes(560))
+    batch.add(bytes(560))
+    assert len(datagram(ip_address("2001:db8::1"), 0, 1, 1, batch.take())) == 600
+
+
 def test_no_sample_is_left_out_of_its_datagram() -> None:
     port = BridgePort("p")
     samples = [counters_sample(Origin(number, 1), port, 0) for number in range(1, 6)]

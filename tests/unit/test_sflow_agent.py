@@ -76,6 +76,24 @@ def test_each_port_has_its_turn_once_an_interval_and_few_have_theirs_together(co
     assert len(agent.turns) >= 2 * count // share
 
 
+def test_an_interval_that_no_float_divides_gives_each_port_one_turn(ear: socket.socket) -> None:
+    """25 times 7 / 25 is more than 7, in floats."""
+
+    async def run() -> Turns:
+        engine = Engine(Switch(), busy_poll=0)
+        for number in range(25):
+            await engine.attach(BridgePort(f"p{number}"), MemoryPort())
+        agent = Turns(engine, Random(1).random)
+        agent.configure(config(ear, polling="7s", sampling=0))
+        while len(getattr(agent, "turns", ())) < 2:
+            await asyncio.sleep(0.01)
+        agent.close()
+        await engine.close()
+        return agent
+
+    assert set(asyncio.run(run()).turns) == {1}
+
+
 def test_a_datagram_goes_as_soon_as_it_is_full_and_soon_in_any_case(ear: socket.socket) -> None:
     async def run() -> tuple[list[bytes], list[bytes]]:
         engine = Engine(Switch(), busy_poll=0)
@@ -93,6 +111,7 @@ def test_a_datagram_goes_as_soon_as_it_is_full_and_soon_in_any_case(ear: socket.
         agent.close()
         last = list(heard(ear))
         agent.configure(None)
+        assert engine.attached["a"].sampler is None
         engine.inject("a", raw(BROADCAST, A))
         await engine.close()
         return at_once, later + last
