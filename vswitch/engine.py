@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from vswitch.core.offload import Buffer
     from vswitch.core.port import BridgePort
+    from vswitch.core.sampling import Sampler
     from vswitch.core.switch import Switch
     from vswitch.core.verdict import Released
     from vswitch.fastpath.conversations import Conversations
@@ -88,6 +89,7 @@ class Engine:
         self._alarm = Alarm(self._wake)
         self._recent: tuple[Attached | None, Attached | None] = None, None
         self._round: asyncio.Handle | None = None
+        self._new_sampler: Callable[[], Sampler] | None = None
 
     # Ports
 
@@ -95,6 +97,7 @@ class Engine:
         """Open the attachment and let its frames in. Raises PortError, with nothing left behind."""
         await self._worker.run(port.open)
         attached = Attached(bridge, port, *self._cache.add_port(bridge), self.observers)
+        attached.sample(self._new_sampler)
         try:
             await self._keeper.monitor(port)
             bridge.up = False
@@ -159,6 +162,12 @@ class Engine:
     def conversations(self, bridge: BridgePort) -> Conversations:
         """Who talks to whom, of what comes in by a port. Raises KeyError where there is no such port."""
         return self._cache.conversations(bridge)
+
+    def sample(self, new_sampler: Callable[[], Sampler] | None) -> None:
+        """Sample what comes in by each port from now on, by a sampler of its own; None: nothing any more."""
+        self._new_sampler = new_sampler
+        for attached in self.attached.values():
+            attached.sample(new_sampler)
 
     def _receive(self, attached: Attached) -> bool:
         """One turn of one port: a burst from its attachment to the attachments of others; whether more may wait."""
@@ -261,6 +270,8 @@ class Engine:
             frame.packet = self.observers.number()
         verdict = self.switch.receive(frame, now)
         attached.recent.append((now, bytes(raw[:REMEMBERED]), len(raw), verdict))
+        if attached.sampler is not None:
+            attached.sampler.consider(frame, verdict)
         if self.observers:
             self.observers.decided(frame, verdict)
         self._cache.offer(frame, verdict, keep=not self.observers or self.observers.indifferent(frame, verdict))

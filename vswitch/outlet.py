@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from vswitch.core.mirror import lost
 from vswitch.core.offload import HEADER
 from vswitch.core.verdict import Reason
+from vswitch.fastpath.sampled import SampledTable
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from vswitch.core.offload import Buffer
     from vswitch.core.port import BridgePort
+    from vswitch.core.sampling import Sampler
     from vswitch.core.verdict import Egress, Verdict
     from vswitch.fastpath.flowcache import Exit
-    from vswitch.fastpath.twins import Table
+    from vswitch.fastpath.twins import Reading, Table
     from vswitch.observers import Mark, Observers
     from vswitch.ports.base import Port
 
@@ -71,7 +73,10 @@ class Attached:
         self._observers = observers
         self.bridge = bridge
         self.port = port
-        self.table = table
+        self.table: Reading = table
+        self._bare = table
+        self.sampler: Sampler | None = None
+        """What chooses the frames that are samples, while the port is sampled."""
         self.exit = exit_
         self.recent: deque[tuple[float, bytes, int, Verdict]] = deque(maxlen=RECENT)
         """The parts of a `Decided` each, the newest last; of a flow that is kept the first two alone."""
@@ -90,6 +95,13 @@ class Attached:
         """When the port came up or went down last, in seconds since the epoch; at first, when it was made."""
         self.hung_up = False
         """Whether sending found that the far end is gone."""
+
+    def sample(self, new_sampler: Callable[[], Sampler] | None) -> None:
+        """Sample what comes in by the port from now on; None: nothing any more."""
+        self.table, self.sampler = self._bare, None
+        if new_sampler is not None:
+            self.sampler = new_sampler()
+            self.table = SampledTable(self._bare, self.sampler, self.bridge.counters.values)
 
     def put(self, egress: Egress) -> None:
         """Add a frame to the burst that leaves next; a mirror's copy is lost where it cannot leave."""

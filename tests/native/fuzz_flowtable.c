@@ -43,9 +43,11 @@ static void carry_one(Script *script, const Frame *frame)
     free(raw);
 }
 
-/* What is expected of the frames that were sent to the entrance, one after the other. */
-static void compare_turn(const Turn *turn, const Frame *sent, uint32_t frames, uint32_t most, int64_t octets)
+/* What is expected of the frames that were sent to the entrance, one after the other; limit: of segments, 0: none. */
+static void compare_turn(const Turn *turn, const Frame *sent, uint32_t frames, uint32_t most, int64_t octets,
+                         uint32_t limit)
 {
+    uint32_t carried = 0;
     Entry *met[MOST_SENT];
     uint32_t read = 0, known_met = 0;
     Entry *entry = NULL;
@@ -57,6 +59,10 @@ static void compare_turn(const Turn *turn, const Frame *sent, uint32_t frames, u
         uint8_t *raw = padded(sent[read++].octets, got);
         octets -= (int64_t)got;
         entry = expect_match(raw, got, &wire);
+        if (entry != NULL && limit && (carried += wire.segments) >= limit) {
+            entry = NULL;
+            seen.stopped++;
+        }
         if (entry != NULL && entry->station) {
             uint32_t at = 0;
             for (uint32_t i = 0; i < known_met; i++)
@@ -101,8 +107,12 @@ static void burst(Script *script)
     CHECK(table.buffer != NULL);
     memset(table.buffer, 0xFF, table.room);
     Turn turn;
-    run_burst(&table, entrance.near, most, octets, false, &turn);
-    compare_turn(&turn, sent, frames, most, octets);
+    uint32_t limit = number(script, 4) ? 0 : 1 + number(script, 200);
+    if (limit)
+        run_burst_below(&table, entrance.near, most, octets, false, limit, &turn);
+    else
+        run_burst(&table, entrance.near, most, octets, false, &turn);
+    compare_turn(&turn, sent, frames, most, octets, limit);
     while (recv(entrance.near, table.buffer, 1, 0) >= 0)
         ;
     for (uint32_t i = 0; i < frames; i++)
@@ -249,8 +259,8 @@ int main(int argc, char **argv)
         seed++;
     } while (time(NULL) < end);
     printf("%lu scripts: flows %lu, taken %lu, matches %lu, superframes %lu, edited %lu, handed back %lu, refused %lu, "
-           "order %lu\n", seen.scripts, seen.flows, seen.taken, seen.matches, seen.superframes, seen.edited,
-           seen.handed_back, seen.refused, seen.order);
+           "order %lu, stopped %lu\n", seen.scripts, seen.flows, seen.taken, seen.matches, seen.superframes, seen.edited,
+           seen.handed_back, seen.refused, seen.order, seen.stopped);
     return 0;
 }
 #endif

@@ -32,7 +32,7 @@ static uint8_t peers[MOST_KNOWN + 1][MOST_EXITS];
 static uint64_t counted[MOST_KNOWN + 1][COUNTS], now; /* of the conversation of each, and what the clock says */
 static size_t count;
 static struct {
-    unsigned long scripts, flows, taken, matches, superframes, edited, handed_back, refused, order;
+    unsigned long scripts, flows, taken, matches, superframes, edited, handed_back, refused, order, stopped;
 } seen;
 
 /* -- Descriptors --------------------------------------------------------------------------------------------------- */

@@ -61,7 +61,7 @@ def test_random_scripts_do_what_a_list_of_flows_would(tmp_path: Path) -> None:
     seed = int.from_bytes(os.urandom(4))
     said = run(fuzz, seed, SECONDS, timeout=SECONDS + 240)
     reached = dict(re.findall(r"(\w[\w ]*?) (\d+)(?:,|$)", said.split(":")[1].strip()))
-    assert len(reached) == 8, said
+    assert len(reached) == 9, said
     assert all(int(times) for times in reached.values()), said
 
 

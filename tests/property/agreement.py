@@ -78,14 +78,14 @@ class Twins:
         assert ours == theirs, bytes(raw).hex()
         self.compare()
 
-    def burst(self, raws: Sequence[bytes], frames: int = 64, octets: int = 1 << 20) -> None:
-        """Forward frames that wait, and go on behind each that is handed back."""
+    def burst(self, raws: Sequence[bytes], frames: int = 64, octets: int = 1 << 20, limit: int = 0) -> None:
+        """Forward frames that wait, and go on behind each that is handed back.  limit: of segments, 0: none."""
         for lab in self.labs:
             lab.a.send(*raws)
         left = len(raws)
         while left:
             self.tick()
-            ours, theirs = (self._turn(lab, frames, octets) for lab in self.labs)
+            ours, theirs = (self._turn(lab, frames, octets, limit) for lab in self.labs)
             assert ours == theirs, [raw.hex() for raw in raws]
             left -= ours[0]
             self.compare()
@@ -98,8 +98,9 @@ class Twins:
         counted = [[list(flow.conversation.values) for flow in self.flows[lab]] for lab in self.labs]
         assert counted[0] == counted[1]
 
-    def _turn(self, lab: Lab, frames: int, octets: int) -> tuple[int, list[int], int, int, int, bytes]:
-        read, met, length, flow, done = lab.burst(frames, octets)
+    def _turn(self, lab: Lab, frames: int, octets: int, limit: int) -> tuple[int, list[int], int, int, int, bytes]:
+        turn = lab.burst_below(limit, frames, octets) if limit else lab.burst(frames, octets)
+        read, met, length, flow, done = turn
         handed = bytes(lab.buffer[: max(length, 0)])
         return read, [self.numbers[each] for each in met], length, self.numbers[flow], done, handed
 

@@ -141,6 +141,7 @@ def test_they_write_and_count_the_same(
     st.lists(frames(), max_size=2),
     st.integers(1, 8),
     st.integers(1, 3000),
+    st.just(0) | st.integers(1, 100),
     seeds,
 )
 @examples(800)
@@ -150,6 +151,7 @@ def test_they_forward_the_same_bursts(
     unknown: list[Octets],
     most: int,
     budget: int,
+    limit: int,
     seed: int,
 ) -> None:
     numbers = random.Random(seed)
@@ -158,7 +160,7 @@ def test_they_forward_the_same_bursts(
         twins.know(raw, out, longest=numbers.choice((UNBOUNDED, len(raw))))
     choices = [raw for raw, _ in known if len(raw) < 9000] + [each.raw for each in unknown]
     if choices:
-        twins.burst([numbers.choice(choices) for _ in range(numbers.randint(1, 10))], most, budget)
+        twins.burst([numbers.choice(choices) for _ in range(numbers.randint(1, 10))], most, budget, limit)
 
 
 def check_match(twins: Twins, raw: bytes, offload: Capability, more: int) -> None:

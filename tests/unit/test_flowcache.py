@@ -155,6 +155,33 @@ def test_a_burst_reads_so_many_frames_and_no_more(lab: Lab) -> None:
     assert lab.burst() == (6, [flow], -1, None, 0)
 
 
+def test_a_burst_below_a_limit_hands_back_the_frame_that_reaches_it(lab: Lab) -> None:
+    frames = numbered(10)
+    flow = lab.knows(frames[0], lab.b)
+    lab.a.send(*frames)
+    assert lab.burst_below(4) == (4, [flow], len(frames[3]), None, 0)
+    assert bytes(lab.buffer[: len(frames[3])]) == frames[3]
+    assert lab.b.received() == frames[:3]
+    assert lab.a.counters.receive.frames == [3, 0, 0], "it is not counted"
+    assert lab.burst_below(1) == (1, [], len(frames[4]), None, 0)
+    assert lab.burst_below(6) == (5, [flow], -1, None, 0), "one is left until the limit"
+    assert lab.b.received() == frames[5:]
+    assert lab.burst_below(1) == (0, [], -1, None, 0)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        lab.table.burst_below(-1, 64, 1 << 20, False, 5)
+
+
+def test_a_limit_counts_segments(lab: Lab) -> None:
+    sent = Octets(b"\2\0\0\0\0\2", b"\2\0\0\0\0\1", (), IPV4, True, 0, 1000, 100).raw
+    flow = lab.knows(sent, lab.b)
+    for limit, carried in ((10, 0), (11, 1), (20, 1), (21, 2)):
+        lab.a.send(sent, sent)
+        read, _, length, handed, _ = lab.burst_below(limit)
+        assert (read, handed, length) == (min(2, carried + 1), None, len(sent) if carried < 2 else -1)
+        lab.burst()
+        assert flow.conversation.values[0] >= 10 * carried
+
+
 def test_a_burst_reads_no_more_once_it_is_so_many_octets(lab: Lab) -> None:
     frames = [raw(B, A, payload=bytes(990)) for _ in range(10)]  # 1014 with the header
     flow = lab.knows(frames[0], lab.b)

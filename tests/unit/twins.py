@@ -80,6 +80,11 @@ class Lab:
     def burst(self, frames: int = 64, octets: int = 1 << 20) -> tuple[int, list[Flow], int, Flow | None, int]:
         return self.table.burst(self.a.near.fileno(), frames, octets)
 
+    def burst_below(
+        self, limit: int, frames: int = 64, octets: int = 1 << 20
+    ) -> tuple[int, list[Flow], int, Flow | None, int]:
+        return self.table.burst_below(self.a.near.fileno(), frames, octets, False, limit)
+
     def knows(self, raw: bytes, *exits: Guest | tuple[Guest, bytes | None], **changes: Any) -> Flow:
         """Add the flow of this frame."""
         flow = make_flow(raw, *exits, **changes)

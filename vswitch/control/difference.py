@@ -88,6 +88,7 @@ def _whole(config: SwitchConfig) -> dict[str, Any]:
         "vlan_filtering": config.vlan_aware,
         "fdb.limit": config.fdb.limit,
         **_metrics(config.metrics),
+        **{f"sflow.{key}": value for key, value in (config.sflow.dump() if config.sflow else {}).items()},
     }
 
 

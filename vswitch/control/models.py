@@ -143,6 +143,31 @@ class SwitchInfo(Model):
     fdb_flaps: int
 
 
+class CollectorRow(Model):
+    """One collector. datagrams: made for it.  lost: not sent, or refused by its host.  trouble: the last one."""
+
+    collector: str
+    datagrams: int = Field(ge=0)
+    lost: int = Field(ge=0)
+    trouble: str | None
+
+
+class SflowModel(Model):
+    """What sFlow does: no collectors where it is off. samples, counters: sent of either kind since the switch started.
+
+    missed: frames that were to be samples and are none, by ports as they are now.  ifindex: of ports, by name.
+    """
+
+    agent: str | None
+    sampling: int
+    polling: float
+    samples: int = Field(ge=0)
+    counters: int = Field(ge=0)
+    missed: int = Field(ge=0)
+    collectors: list[CollectorRow]
+    ifindex: dict[str, int]
+
+
 class FlushRequest(Model):
     """What to forget: what was learned on a port, in a VLAN, both, or everywhere."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model, model_validator
 
+from vswitch.control.collectors import SflowConfig
 from vswitch.control.impairschema import DirectionConfig, ImpairConfig
 from vswitch.control.metrics.credentials import is_hash
 from vswitch.control.place import control_socket
@@ -198,6 +199,7 @@ class TopLevel(_Model):
     fdb: FdbConfig = Field(default_factory=lambda: FdbConfig.model_validate({}))
     mirrors: dict[PortName, MirrorConfig] = Field({}, description="mirrors by name")
     metrics: MetricsConfig | None = None
+    sflow: SflowConfig | None = None
     control: SocketPath | None = Field(None, description="the control socket's path")
 
 
@@ -237,6 +239,11 @@ class SwitchConfig:
     def metrics(self) -> MetricsConfig | None:
         """The exporter, if there is to be one."""
         return self.top.metrics
+
+    @property
+    def sflow(self) -> SflowConfig | None:
+        """The export of samples and counters, if there is to be one."""
+        return self.top.sflow
 
     @property
     def vlan_aware(self) -> bool:

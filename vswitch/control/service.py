@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from vswitch import __version__
@@ -33,6 +34,7 @@ from vswitch.control.models import (
     VlanRow,
 )
 from vswitch.control.schema import StaticEntry
+from vswitch.control.sflow import Agent
 from vswitch.core.mac import format_mac, parse_mac
 from vswitch.core.port import BridgePort
 from vswitch.core.switch import Switch
@@ -77,6 +79,7 @@ class Service:
         )
         self._set_mirrors(config)
         self.engine = Engine(self.switch, busy_poll=config.busy_poll)
+        self.sflow = Agent(self.engine, Random().random)  # noqa: S311
         self.chronicle = Chronicle(self.switch, self.engine.clock, self.engine.observers.happened)
         self.started = time.time()
         """When, in seconds since the epoch."""
@@ -100,12 +103,14 @@ class Service:
                 await self._attach(name, self.config)
             self._tie(self.config)
             await self._serve(self.config)
+            self.sflow.configure(self.config.sflow)
         except BaseException:
             await self.stop()
             raise
 
     async def stop(self) -> None:
         """Give everything back."""
+        self.sflow.close()
         if self.exporter is not None:
             await self.exporter.close()
         await self.engine.close()
@@ -375,6 +380,7 @@ class Service:
         for entry in _gone(old, config):
             switch.fdb.remove(entry.vlan, parse_mac(entry.mac))
         self._tie(config)
+        self.sflow.configure(config.sflow)
 
     def _tie(self, config: SwitchConfig) -> None:
         now = self.engine.clock()

@@ -40,17 +40,30 @@ def segments(frame: bytes, asked: Offload) -> Iterator[bytes]:
     The pseudo-header is taken from the sum that the sender left, less the old length and with the new one: after a
     source route or a routing header it has another destination than the IP header.
     """
+    return map(_cutter(frame, asked), range(asked.segments))
+
+
+def one_segment(frame: bytes, asked: Offload, number: int) -> bytes:
+    """The one of `segments` with this number, from 0."""
+    return _cutter(frame, asked)(number)
+
+
+def _cutter(frame: bytes, asked: Offload) -> Callable[[int], bytes]:
+    """What makes a segment by its number."""
     headers, size = asked.header_length, asked.gso_size
     end = asked.octets - (asked.segments - 1) * headers
     head = bytearray(frame[:headers])
     write_network = (_ipv4 if head[asked.network] >> 4 == 4 else _ipv6)(head, asked)
     write_transport = (_tcp if asked.csum_offset == _TCP_CHECKSUM else _udp)(head, asked, end)
-    for number in range(asked.segments):
+
+    def cut(number: int) -> bytes:
         begin = headers + number * size
         payload = frame[begin : min(begin + size, end)]
         write_network(number, headers + len(payload))
         write_transport(number, payload)
-        yield b"".join((head, payload))
+        return b"".join((head, payload))
+
+    return cut
 
 
 def _ipv4(head: bytearray, asked: Offload) -> Callable[[int, int], None]:

@@ -345,6 +345,18 @@ static PyObject *make_turn(Turn *turn)
     return Py_BuildValue("INnNI", turn->read, flows, (Py_ssize_t)turn->length, flow, known ? turn->done : 0U);
 }
 
+/* What came of a burst that has ended; raises where its first read failed, other than that nothing waits. */
+static PyObject *end_burst(FlowTable *self, Turn *turn)
+{
+    self->busy = false;
+    bool failed = turn->error && turn->error != EAGAIN && turn->error != EINTR; /* a signal is handled on return */
+    if (failed && turn->read == 0) {
+        errno = turn->error;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return make_turn(turn);
+}
+
 static PyObject *FlowTable_burst(FlowTable *self, PyObject *args)
 {
     int fd, frames, packet = 0;
@@ -356,13 +368,22 @@ static PyObject *FlowTable_burst(FlowTable *self, PyObject *args)
     Py_BEGIN_ALLOW_THREADS
     run_burst(&self->table, fd, frames < 0 ? 0 : (uint32_t)frames, octets, packet, &turn);
     Py_END_ALLOW_THREADS
-    self->busy = false;
-    bool failed = turn.error && turn.error != EAGAIN && turn.error != EINTR; /* a signal is handled on return */
-    if (failed && turn.read == 0) {
-        errno = turn.error;
-        return PyErr_SetFromErrno(PyExc_OSError);
-    }
-    return make_turn(&turn);
+    return end_burst(self, &turn);
+}
+
+static PyObject *FlowTable_burst_below(FlowTable *self, PyObject *args)
+{
+    int fd, frames, packet;
+    long long octets;
+    unsigned int limit;
+    Turn turn;
+    if (!PyArg_ParseTuple(args, "iiLpI", &fd, &frames, &octets, &packet, &limit) || !check_idle(self))
+        return NULL;
+    self->busy = true;
+    Py_BEGIN_ALLOW_THREADS
+    run_burst_below(&self->table, fd, frames < 0 ? 0 : (uint32_t)frames, octets, packet, limit, &turn);
+    Py_END_ALLOW_THREADS
+    return end_burst(self, &turn);
 }
 
 /* The octets of a frame that Python holds, padded: by a copy where it is short. */
@@ -418,6 +439,7 @@ static PyMethodDef methods[] = {
     {"discard", (PyCFunction)(void *)FlowTable_discard, METH_O, NULL},
     {"clear", (PyCFunction)(void *)FlowTable_clear, METH_NOARGS, NULL},
     {"burst", (PyCFunction)(void *)FlowTable_burst, METH_VARARGS, NULL},
+    {"burst_below", (PyCFunction)(void *)FlowTable_burst_below, METH_VARARGS, NULL},
     {"carry", (PyCFunction)(void *)FlowTable_carry, METH_O, NULL},
     {"match", (PyCFunction)(void *)FlowTable_match, METH_O, NULL},
     {NULL, NULL, 0, NULL},

@@ -14,7 +14,7 @@ from vswitch.core.mac import is_group
 from vswitch.core.offload import PLAIN, Capability
 from vswitch.core.size import longest
 from vswitch.fastpath.conversations import TICK, Conversation, Conversations
-from vswitch.fastpath.flowcache import KEY, TYPE, Exit, Flow
+from vswitch.fastpath.flowcache import KEY, TYPE, UNBOUNDED, Exit, Flow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,8 +31,6 @@ MOST: Final = 8192
 
 HEARD: Final = 512
 """Flows of which one frame came that are remembered, for a port, until their second one comes."""
-
-UNBOUNDED: Final = 1 << 30
 
 
 class Entrance:

@@ -44,6 +44,9 @@ TYPE: Final = HEADER + 12
 KEY: Final = TYPE + 2
 """Where the ethertype of a frame begins, and ends: all before is the key of a flow that has no tag."""
 
+UNBOUNDED: Final = 1 << 30
+"""More octets than any frame has, and more segments than any burst."""
+
 TAG_END: Final = TYPE + 4
 PADDED: Final = HEADER + MINIMUM
 _TAG: Final = Struct(">HH")
@@ -152,6 +155,50 @@ class FlowTable:
             return self._burst(lambda _: receive(sock, self._view), frames, octets)
         finally:
             sock.detach()
+
+    def burst_below(self, fd: int, frames: int, octets: int, packet: bool, limit: int) -> Turn:
+        """As `burst`, but the frame that brings the segments of all that were carried to `limit`, 1 at least, is handed
+        back like one that is not known: without its flow, and not counted.
+        """
+        if not packet:
+            return self._burst_below(self._reader(fd), frames, octets, limit)
+        sock = socket(AF_PACKET, SOCK_RAW, 0, fd)
+        try:
+            return self._burst_below(lambda _: receive(sock, self._view), frames, octets, limit)
+        finally:
+            sock.detach()
+
+    def _burst_below(self, take: Reader, frames: int, octets: int, limit: int) -> Turn:
+        """As `_burst`, which has nothing of a limit, so that it costs nothing there."""
+        view = self._view
+        met: dict[Key, Flow] = {}
+        read, got = 0, _UNREAD
+        while read < frames and octets > 0:
+            if got == _UNREAD:
+                got = self._take(take, first=not read)
+            if got == _NOTHING:
+                break
+            if got < PADDED:
+                view[got:PADDED] = bytes(PADDED - got)
+            flow, done = self._flows.get(self._key()), 0
+            if flow is not None and limit > 1 and _runs(flow, got):
+                sent, after = self._run(flow, got, take, min(frames - read, -(-octets // got), limit - 1))
+                read, octets, limit, length, got = read + sent, octets - sent * got, limit - sent, got, after
+                if got != _REFUSED:
+                    meet(met, flow)
+                    continue
+                got = length
+                self._count_received(flow, 1, got - HEADER, got - HEADER)
+            else:
+                segments = segments_of(view[:got])
+                flow, done = self._carry(view[: max(got, PADDED)], got) if segments < limit else (None, 0)
+                limit -= segments
+            read, octets = read + 1, octets - got
+            meet(met, flow)
+            if flow is None or done < len(flow.exits):
+                return read, list(met.values()), got, flow, done
+            got = _UNREAD
+        return read, list(met.values()), -1, None, 0
 
     def _burst(self, take: Reader, frames: int, octets: int) -> Turn:
         view = self._view
@@ -307,6 +354,15 @@ class FlowTable:
         counts[LAST] = self._clock[0]
         if flow.drop >= 0:
             self._values[DROPPED + flow.drop] += frames
+
+
+def segments_of(raw: Buffer) -> int:
+    """How many frames on the wire these octets are, if they are any."""
+    try:
+        asked = offload.parse(raw)
+    except offload.OffloadError:
+        return 1
+    return asked.segments if asked else 1
 
 
 def retagged(raw: Buffer, tag: bytes | None) -> Sequence[Buffer]:

@@ -329,12 +329,15 @@ static inline void meet(Turn *turn, Entry *entry)
     turn->flows[turn->met++] = entry;
 }
 
-/* packet: the descriptor is a packet socket. */
-static inline void run_burst(const Table *table, int fd, uint32_t frames, int64_t octets, bool packet, Turn *turn)
+/* packet: the descriptor is a packet socket.  limit: the frame that brings the segments of all that were carried to so many is
+ * handed back, without entry, before it is counted; 0, known to the compiler, is none: then nothing is left of that. */
+static inline __attribute__((always_inline)) void burst_below(const Table *table, int fd, uint32_t frames,
+                                                              int64_t octets, bool packet, uint32_t limit, Turn *turn)
 {
     if (frames > MOST_FRAMES)
         frames = MOST_FRAMES;
     uint8_t *raw = table->buffer;
+    uint32_t left = limit;
     turn->length = -1;
     turn->read = turn->met = turn->done = 0;
     turn->entry = NULL;
@@ -351,6 +354,12 @@ static inline void run_burst(const Table *table, int fd, uint32_t frames, int64_
         if (got < PADDED)
             memset(raw + got, 0, (size_t)(PADDED - got));
         turn->entry = match(table, raw, (uint32_t)got, &wire);
+        if (limit && turn->entry != NULL) {
+            if (wire.segments >= left)
+                turn->entry = NULL;
+            else
+                left -= wire.segments;
+        }
         if (turn->entry != NULL) {
             meet(turn, turn->entry);
             turn->done = carry(table, turn->entry, raw, (uint32_t)got, &wire);
@@ -360,6 +369,18 @@ static inline void run_burst(const Table *table, int fd, uint32_t frames, int64_
         turn->length = got;
         return;
     }
+}
+
+static inline void run_burst(const Table *table, int fd, uint32_t frames, int64_t octets, bool packet, Turn *turn)
+{
+    burst_below(table, fd, frames, octets, packet, 0, turn);
+}
+
+/* limit: 1 at least. */
+static inline void run_burst_below(const Table *table, int fd, uint32_t frames, int64_t octets, bool packet,
+                                   uint32_t limit, Turn *turn)
+{
+    burst_below(table, fd, frames, octets, packet, limit ? limit : 1, turn);
 }
 
 #endif

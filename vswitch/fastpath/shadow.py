@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from vswitch.fastpath.flowcache import FlowTable, meet
+from vswitch.fastpath.flowcache import UNBOUNDED, FlowTable, meet, segments_of
 
 if TYPE_CHECKING:
     from array import array
@@ -47,12 +47,18 @@ class ShadowTable(FlowTable):
 
     def _burst(self, take: Reader, frames: int, octets: int) -> Turn:
         """Frame by frame, so that each can be compared."""
+        return self._burst_below(take, frames, octets, UNBOUNDED)
+
+    def _burst_below(self, take: Reader, frames: int, octets: int, limit: int) -> Turn:
         met: dict[Key, Flow] = {}
         read = 0
         while read < frames and octets > 0 and (got := self._take(take, first=not read)) >= 0:
             read += 1
             octets -= got
-            flow, done = self.carry(self._view[:got])
+            raw = self._view[:got]
+            segments = segments_of(raw)
+            flow, done = self.carry(raw) if segments < limit else (None, 0)
+            limit -= segments
             meet(met, flow)
             if flow is None or done < len(flow.exits):
                 return read, list(met.values()), got, flow, done

@@ -27,11 +27,21 @@ class FastPathError(Exception):
     """The fast path that was asked for cannot be had: one sentence that says why and what to do."""
 
 
-class Table(Protocol):
-    """What both twins are: see `FlowTable`."""
+class Reading(Protocol):
+    """What the engine reads frames by."""
 
     def __len__(self) -> int:
         """Flows known."""
+
+    def burst(self, fd: int, frames: int, octets: int, packet: bool = ..., /) -> Turn:
+        """Forward what waits at a descriptor."""
+
+    def carry(self, raw: Buffer, /) -> tuple[Flow | None, int]:
+        """Forward one frame."""
+
+
+class Table(Reading, Protocol):
+    """What both twins are: see `FlowTable`."""
 
     def add(self, flow: Flow, /) -> None:
         """Know a flow."""
@@ -42,11 +52,8 @@ class Table(Protocol):
     def clear(self) -> None:
         """Know none."""
 
-    def burst(self, fd: int, frames: int, octets: int, packet: bool = ..., /) -> Turn:
-        """Forward what waits at a descriptor."""
-
-    def carry(self, raw: Buffer, /) -> tuple[Flow | None, int]:
-        """Forward one frame."""
+    def burst_below(self, fd: int, frames: int, octets: int, packet: bool, limit: int, /) -> Turn:
+        """Forward what waits, short of the frame that brings the segments to `limit`."""
 
     def match(self, raw: Buffer, /) -> Match | None:
         """The flow that a frame belongs to."""

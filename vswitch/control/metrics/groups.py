@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vswitch.control.metrics import about, captures, fastpath, fdb, impairments, loop, ports, traffic
+from vswitch.control.metrics import about, captures, fastpath, fdb, impairments, loop, ports, sflow, traffic
 
 if TYPE_CHECKING:
     from vswitch.control.metrics.group import Group
@@ -17,5 +17,6 @@ GROUPS: Final[tuple[Group, ...]] = (
     impairments.GROUP,
     loop.GROUP,
     captures.GROUP,
+    sflow.GROUP,
     about.GROUP,
 )
