@@ -76,11 +76,11 @@ def _options_first(arguments: list[str]) -> list[str]:
             first.append(word)
         else:
             rest.append(word)
-    return first + _with_address(rest)
+    return first + (_with_address(rest) if rest[:1] == ["run"] else rest)
 
 
 def _with_address(words: list[str]) -> list[str]:
-    """The call with an address behind each `--page` that has none: what follows may be a file."""
+    """`run` with an address behind a `--page` that has none: what follows may be its file."""
     following = [*words[1:], ""]
     return [
         f"{word}={PAGE}" if word == "--page" and not _ADDRESS.fullmatch(after) else word
