@@ -114,7 +114,7 @@ async def _ended(process: subprocess.Popen[bytes]) -> None:
 
 
 async def _by_thread(service: Service) -> None:
-    worker, exporter = Worker("render"), service.exporter
+    worker, exporter = Worker("render"), service.serving.exporter
     assert exporter is not None
     for _ in range(SCRAPES):
         rows: dict[str, list[Any]] = {}
@@ -130,9 +130,9 @@ async def _by_thread(service: Service) -> None:
 
 def _apart(service: Service) -> None:
     """The loop on one core, who renders on another one."""
-    assert service.exporter is not None
-    assert service.exporter.pid is not None
-    os.sched_setaffinity(service.exporter.pid, _others())
+    assert service.serving.exporter is not None
+    assert service.serving.exporter.pid is not None
+    os.sched_setaffinity(service.serving.exporter.pid, _others())
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 

@@ -60,6 +60,8 @@ def _attachment(port: PortConfig) -> tuple[str, object]:
 def _switch(old: SwitchConfig, new: SwitchConfig) -> Iterator[str]:
     """Changes of the switch as a whole."""
     yield from (f"~ {change}" for change in _changes(_whole(old), _whole(new)))
+    if old.page and new.page and old.page.token != new.page.token:
+        yield "~ page.token is another"
     yield from _mirrors(old, new)
     known = {(entry.vlan, entry.mac): entry.port for entry in old.fdb.static}
     wanted = {(entry.vlan, entry.mac): entry.port for entry in new.fdb.static}
@@ -89,6 +91,9 @@ def _whole(config: SwitchConfig) -> dict[str, Any]:
         "fdb.limit": config.fdb.limit,
         **_metrics(config.metrics),
         **{f"sflow.{key}": value for key, value in (config.sflow.dump() if config.sflow else {}).items()},
+        "page": str(config.page.listen) if config.page else None,
+        "page.token_file": config.page.token_file if config.page else None,
+        "page.hosts": list(config.page.hosts) or None if config.page else None,
     }
 
 

@@ -7,6 +7,7 @@ of either needs no line here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from vswitch.control.collectors import SflowConfig
 from vswitch.control.impairschema import DirectionConfig, ImpairConfig
 from vswitch.control.metrics.credentials import is_hash
 from vswitch.control.place import control_socket
+from vswitch.control.token import HostNames, Token, TokenFile
 from vswitch.core.fdb import DEFAULT_AGEING, DEFAULT_LIMIT
 from vswitch.core.mirror import Mirror
 from vswitch.core.port import PortSettings
@@ -28,6 +30,7 @@ from vswitch.units import (
     Duration,
     FilePath,
     Listen,
+    ListenAddress,
     MacAddress,
     PortName,
     PortNames,
@@ -187,6 +190,37 @@ class MetricsConfig(_Model):
         return self
 
 
+class PageConfig(_Model):
+    """The live page."""
+
+    listen: Listen = Field(description="address and port, such as 127.0.0.1:9476")
+    token: Token | None = Field(None, description="whoever has it may do all that the control socket can", repr=False)
+    token_file: TokenFile | None = Field(None, description="a file with the token, in place of `token`")
+    hosts: HostNames = Field((), description="names that browsers call it by, besides localhost and its address")
+
+    @property
+    def private(self) -> bool:
+        """Whether nobody but this machine's own programs can reach it."""
+        return bool(self.listen.host) and ip_address(self.listen.host).is_loopback
+
+    @property
+    def url(self) -> str:
+        """Where a browser of this machine finds it."""
+        anywhere = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+        return f"http://{ListenAddress(anywhere.get(self.listen.host, self.listen.host), self.listen.port)}/"
+
+    @model_validator(mode="after")
+    def _guarded(self) -> PageConfig:
+        if self.token is not None and self.token_file is not None:
+            raise ValueError("a page has `token` or `token_file`, not both")
+        if not self.private and self.token is None and self.token_file is None:
+            raise ValueError(
+                f"others can reach {self.listen}: add a `token_file` (or `token`), without which they see nothing, or "
+                f"listen on 127.0.0.1:{self.listen.port}"
+            )
+        return self
+
+
 class TopLevel(_Model):
     """All but the ports."""
 
@@ -200,6 +234,7 @@ class TopLevel(_Model):
     mirrors: dict[PortName, MirrorConfig] = Field({}, description="mirrors by name")
     metrics: MetricsConfig | None = None
     sflow: SflowConfig | None = None
+    page: PageConfig | None = None
     control: SocketPath | None = Field(None, description="the control socket's path")
 
 
@@ -244,6 +279,11 @@ class SwitchConfig:
     def sflow(self) -> SflowConfig | None:
         """The export of samples and counters, if there is to be one."""
         return self.top.sflow
+
+    @property
+    def page(self) -> PageConfig | None:
+        """The live page, if there is to be one."""
+        return self.top.page
 
     @property
     def vlan_aware(self) -> bool:

@@ -21,7 +21,6 @@ from vswitch.control.adopter import Adopter
 from vswitch.control.difference import compare
 from vswitch.control.history import Chronicle
 from vswitch.control.impairmodels import impairment_of
-from vswitch.control.metrics.exporter import Exporter, ExporterError
 from vswitch.control.metrics.loop import LoopLag
 from vswitch.control.models import (
     DifferenceModel,
@@ -34,6 +33,7 @@ from vswitch.control.models import (
     VlanRow,
 )
 from vswitch.control.schema import StaticEntry
+from vswitch.control.serving import Serving, ServingError
 from vswitch.control.sflow import Agent
 from vswitch.core.mac import format_mac, parse_mac
 from vswitch.core.port import BridgePort
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from vswitch.control.difference import Difference
-    from vswitch.control.schema import SwitchConfig
+    from vswitch.control.schema import PageConfig, SwitchConfig
     from vswitch.core.vlan import PortVlan
     from vswitch.observe.capture import Capture
     from vswitch.ports.host import Host
@@ -68,8 +68,8 @@ class ConflictError(Exception):
 class Service:
     """One switch: `start`, then changes and questions, then `stop`."""
 
-    def __init__(self, config: SwitchConfig, host: Host) -> None:
-        """A switch that is to be as `config` says, on this host."""
+    def __init__(self, config: SwitchConfig, host: Host, page: PageConfig | None = None) -> None:
+        """A switch that is to be as `config` says, on this host. page: in place of what configurations say of it."""
         self.config = config
         self.switch = Switch(
             (stage() for stage in STAGES),
@@ -84,7 +84,7 @@ class Service:
         self.started = time.time()
         """When, in seconds since the epoch."""
         self.lag = LoopLag()
-        self.exporter: Exporter | None = None
+        self.serving = Serving(self, page)
         self._host = host
         self._changing = asyncio.Lock()
         self._started = self.engine.clock()
@@ -111,8 +111,7 @@ class Service:
     async def stop(self) -> None:
         """Give everything back."""
         self.sflow.close()
-        if self.exporter is not None:
-            await self.exporter.close()
+        await self.serving.close()
         await self.engine.close()
 
     # Changes
@@ -324,7 +323,9 @@ class Service:
         difference = compare(self.config, new)
         if difference.refused:
             raise ConflictError(difference.refused[0])
-        if not dry_run and not difference.empty:
+        if not dry_run and difference.empty:
+            await self._serve(self.config)  # the token's file may have another one
+        elif not dry_run:
             await self._change(difference, new)
             log.info("configuration changed: %s", "; ".join(difference.lines))
         return DifferenceModel(changes=difference.lines, applied=not dry_run)
@@ -389,25 +390,15 @@ class Service:
 
     async def reread_files(self) -> None:
         """Have the files read again that the configuration names. Raises ConflictError, with nothing changed."""
-        if self.config.metrics is not None and self.config.metrics.tls is not None:
-            async with self._changing:
-                await self._serve(self.config, again=True)
+        async with self._changing:
+            await self._serve(self.config, again=True)
 
     async def _serve(self, config: SwitchConfig, *, again: bool = False) -> None:
-        """Serve the metrics as the configuration says; again: although it says nothing new."""
-        old = self.exporter
-        if (old.config if old else None) == config.metrics and not again:
-            return
-        new = None
-        if config.metrics is not None:
-            new = Exporter(self, config.metrics)
-            try:
-                await new.start(after=old)
-            except ExporterError as error:
-                raise ConflictError(f"metrics: {error}") from error
-        if old is not None:
-            await old.close()
-        self.exporter = new
+        """Serve metrics and page as the configuration says."""
+        try:
+            await self.serving.become(config, again=again)
+        except ServingError as error:
+            raise ConflictError(str(error)) from error
 
 
 def _gone(old: SwitchConfig, new: SwitchConfig) -> Iterator[Any]:

@@ -19,6 +19,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from vswitch.control.listening import server_socket
 from vswitch.control.metrics.channel import SNAPSHOT, receive, send
 from vswitch.control.metrics.groups import GROUPS
 from vswitch.worker import Worker
@@ -184,11 +185,9 @@ class Exporter:
 
 
 def _open(address: ListenAddress) -> socket.socket:
-    """A listening socket. The loop would look the address up in threads that then stay. Raises ExporterError."""
-    everywhere = not address.host and socket.has_dualstack_ipv6()
-    family = socket.AF_INET6 if everywhere or ":" in address.host else socket.AF_INET
+    """A listening socket. Raises ExporterError."""
     try:
-        return socket.create_server(tuple(address), family=family, dualstack_ipv6=everywhere)
+        return server_socket(address)
     except OSError as error:
         raise ExporterError(f"cannot listen on {address}: {error.strerror}") from error
 
