@@ -1,0 +1,16 @@
+// The views of the page.
+import { html } from "./html.js";
+import { link } from "./route.js";
+import { useStore } from "./store.js";
+import { visibleViews } from "./views/all.js";
+
+export function Navigation({ view }) {
+  useStore();
+  return html`<nav aria-label="Views">
+    <ul>
+      ${visibleViews().map((each) => html`<li key=${each.key}>
+        <a href=${link(each.key)} aria-current=${each.key === view ? "page" : undefined}>${each.title}</a>
+      </li>`)}
+    </ul>
+  </nav>`;
+}

@@ -1,0 +1,66 @@
+// One port of the picture: its end of the link, its name, what it carries, and what is wrong.
+import { html } from "./html.js";
+import { stateWord } from "./store.js";
+import { bits, frames, short } from "./units.js";
+
+export function Node({ row, rate, place, plan, href, reachable, enter }) {
+  const { x, y, side } = place;
+  const [dx, anchor] = { left: [-12, "end"], right: [12, "start"], top: [0, "middle"], bottom: [0, "middle"] }[side];
+  const line = plan.dense ? 0 : { left: -2, right: -2, top: -24, bottom: 21 }[side];
+  const kind = row.state === "up" ? (rate.drops ? "drops" : "up") : row.state;
+  const radius = plan.dense ? 4 : 6;
+  return html`<a href=${href} class=${`node ${kind}`} tabindex=${reachable ? 0 : -1} onFocus=${enter} aria-label=${words(row, rate)}>
+    <rect class="target" ...${target(place, plan)} rx="6" />
+    ${rate.drops > 0 && row.state === "up"
+      ? html`<path class="dot" d=${`M${x} ${y - radius - 1}l${radius + 1} ${radius * 2}h${-2 * radius - 2}z`} />`
+      : html`<circle class="dot" cx=${x} cy=${y} r=${radius} />`}
+    ${row.state !== "up" && html`<path class="cross" d=${`M${x - radius} ${y + radius}l${2 * radius} ${-2 * radius}`} />`}
+    <text x=${x + dx} y=${y + line + (plan.dense ? 4 : 0)} text-anchor=${anchor}>
+      <tspan class="name">${shortened(row.port, plan)}</tspan>
+      ${plan.dense ? dense(row, rate) : html`<tspan class="rate" x=${x + dx} dy="15">${detail(row, rate)}</tspan>`}
+    </text>
+  </a>`;
+}
+
+/** The area that one may click, and that shows the focus. */
+function target({ x, y, side }, plan) {
+  if (plan.dense) {
+    const width = side === "left" ? x + 8 : plan.width - x + 8;
+    return { x: side === "left" ? 0 : x - 8, y: y - 10, width, height: 20 };
+  }
+  if (plan.bent) {
+    const width = side === "left" ? x + 10 : plan.width - x + 10;
+    return { x: side === "left" ? 0 : x - 10, y: y - 20, width, height: 40 };
+  }
+  return {
+    left: { x: x - 118, y: y - 20, width: 130, height: 40 },
+    right: { x: x - 12, y: y - 20, width: 130, height: 40 },
+    top: { x: x - 65, y: y - 42, width: 130, height: 54 },
+    bottom: { x: x - 65, y: y - 12, width: 130, height: 54 },
+  }[side];
+}
+
+function shortened(name, plan) {
+  const most = plan.width < 560 ? 9 : 14;
+  return name.length > most ? `${name.slice(0, most - 1)}…` : name;
+}
+
+/** The second line of a port. */
+function detail(row, rate) {
+  if (row.state !== "up") return stateWord(row.state);
+  if (rate.drops) return `drops ${short(rate.drops).join("\u2009")}/s`;
+  const busy = Math.max(rate.in.bits, rate.out.bits);
+  return busy ? bits(busy) : "quiet";
+}
+
+function dense(row, rate) {
+  const text = detail(row, rate);
+  return text === "quiet" ? "" : html`<tspan class="rate" dx="6">${text}</tspan>`;
+}
+
+/** What a screen reader says of the port. */
+function words(row, rate) {
+  if (row.state !== "up") return `${row.port}, ${stateWord(row.state)}`;
+  const drops = rate.drops ? `drops ${frames(rate.drops)}` : "no drops";
+  return `${row.port}, up, ${bits(rate.in.bits)} in, ${bits(rate.out.bits)} out, ${drops}`;
+}
