@@ -10,7 +10,7 @@ import pytest
 
 from tests.running import VSWITCH, vswitch
 from vswitch import __version__
-from vswitch.cli.app import _options, _options_first
+from vswitch.cli.app import PAGE, _options, _options_first
 from vswitch.control.client import CallError
 
 COMMANDS = [
@@ -89,6 +89,13 @@ def test_what_is_no_option_of_a_port(words: str) -> None:
         ("show --control=/s ports", "--control=/s show ports"),
         ("explain a 00 -- --switch", "explain a 00 -- --switch"),
         ("show --switch", "--switch show"),
+        ("run --page lab.yml --switch x", f"--switch x run --page={PAGE} lab.yml"),
+        ("run lab.yml --page", f"run lab.yml --page={PAGE}"),
+        ("run --page [::1]:80 lab.yml", "run --page [::1]:80 lab.yml"),
+        ("run --page=:80 lab.yml", "run --page=:80 lab.yml"),
+        ("exec -- x --page", "exec -- x --page"),
+        ("exec x --page", "exec x --page"),
+        ("", ""),
     ],
 )
 def test_which_switch_may_be_said_anywhere(words: str, ordered: str) -> None:

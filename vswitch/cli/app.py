@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +27,11 @@ app.add_typer(fdb_app, name="fdb", help="Add, remove and flush stations of a run
 
 TRAILING = ("--switch", "--control")
 """Options that say which switch: they may stand anywhere in a call."""
+
+PAGE: Final = "127.0.0.1:9476"
+"""Where the live page is, unless an address is given."""
+
+_ADDRESS: Final = re.compile(r"(\[.*\]|[0-9.]*):[0-9]+")
 
 
 def _port_names(incomplete: str) -> list[str]:
@@ -70,7 +76,16 @@ def _options_first(arguments: list[str]) -> list[str]:
             first.append(word)
         else:
             rest.append(word)
-    return first + rest
+    return first + (_with_address(rest) if rest[:1] == ["run"] else rest)
+
+
+def _with_address(words: list[str]) -> list[str]:
+    """`run` with an address behind a `--page` that has none: what follows may be its file."""
+    following = [*words[1:], ""]
+    return [
+        f"{word}={PAGE}" if word == "--page" and not _ADDRESS.fullmatch(after) else word
+        for word, after in zip(words, following, strict=True)
+    ]
 
 
 def _fail(sentence: str, status: int, problems: list[str] | None = None) -> None:
@@ -108,10 +123,20 @@ def client(context: typer.Context) -> Client:
 
 
 @app.command()
-def run(file: File, until_released: Annotated[bool, typer.Option("--until-released", hidden=True)] = False) -> None:
+def run(
+    file: File,
+    page: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[ADDRESS]",
+            help=f"Serve the live page (by default on {PAGE}), with a random token that is printed once.",
+        ),
+    ] = None,
+    until_released: Annotated[bool, typer.Option("--until-released", hidden=True)] = False,
+) -> None:
     """Run a switch in the foreground until SIGTERM or Control-C; SIGHUP rereads FILE.
 
-    Example: vswitch run configs/three-guests.yml
+    Example: vswitch run configs/three-guests.yml --page
     """
     from vswitch.control import runner
     from vswitch.control.config import ConfigError
@@ -121,7 +146,11 @@ def run(file: File, until_released: Annotated[bool, typer.Option("--until-releas
 
     runner.log_to_stderr()
     try:
-        runner.run(file, until_released=until_released)
+        own_page = None if page is None else runner.own_page(page)
+    except ValueError as error:
+        _fail(f"--page: {error}", 2)
+    try:
+        runner.run(file, page=own_page, until_released=until_released)
     except ConfigError as error:
         _wrong(error)
     except (runner.RunError, PortError, ConflictError, FastPathError) as error:

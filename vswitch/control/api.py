@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from vswitch.control.route import Route
 
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
 MAX_BODY = 4 * 1024 * 1024
 
 _FEATURES: Final = (calls, capture, explain, flows, history, mirrors, send)
@@ -33,9 +35,9 @@ ROUTES: Final[tuple[Route, ...]] = tuple(route for feature in _FEATURES for rout
 
 def application(service: Service) -> web.Application:
     """The server of every route, and of the document that describes them."""
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[_refusals])
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[refusals])
     for route in ROUTES:
-        app.router.add_route(route.method, route.path, _handler(service, route))
+        app.router.add_route(route.method, route.path, handler(service, route))
 
     async def openapi(_: web.Request) -> web.Response:
         return web.json_response(document(ROUTES))
@@ -50,7 +52,8 @@ def application(service: Service) -> web.Application:
     return app
 
 
-def _handler(service: Service, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def handler(service: Service, route: Route) -> Handler:
+    """What answers a call of this route."""
     adapter: TypeAdapter[Any] | None = None
     if route.answer is not None and not isinstance(route.answer, str):
         adapter = TypeAdapter(route.answer)
@@ -67,30 +70,29 @@ def _handler(service: Service, route: Route) -> Callable[[web.Request], Awaitabl
 
 
 @web.middleware
-async def _refusals(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
+async def refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Every mistake of a caller as one sentence with a fitting status."""
     try:
         return await handler(request)
     except NotFoundError as error:
-        return _refuse(404, str(error))
+        return refuse(404, str(error))
     except (AdoptionError, ConflictError, PortError) as error:
-        return _refuse(409, str(error))
+        return refuse(409, str(error))
     except ConfigError as error:
         problems = [problem.text() for problem in error.problems]
-        return _refuse(400, problems[0] if len(problems) == 1 else f"{len(problems)} mistakes", problems)
+        return refuse(400, problems[0] if len(problems) == 1 else f"{len(problems)} mistakes", problems)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the body"
-        return _refuse(400, f"{where}: {first['msg']}")
+        return refuse(400, f"{where}: {first['msg']}")
     except (ValueError, RecursionError) as error:
-        return _refuse(400, str(error))
+        return refuse(400, str(error))
     except web.HTTPException as error:
-        return _refuse(error.status, f"{request.method} {request.path}: {error.reason}")
+        return refuse(error.status, f"{request.method} {request.path}: {error.reason}")
 
 
-def _refuse(status: int, error: str, problems: list[str] | None = None) -> web.Response:
+def refuse(status: int, error: str, problems: list[str] | None = None) -> web.Response:
+    """One sentence that says why not."""
     error = error.encode(errors="backslashreplace").decode()  # a caller may quote half a surrogate pair
     body = models.Problem(error=error, problems=problems or [])
     return web.Response(body=body.model_dump_json(), status=status, content_type="application/json")

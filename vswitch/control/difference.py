@@ -59,6 +59,8 @@ def _attachment(port: PortConfig) -> tuple[str, object]:
 def _switch(old: SwitchConfig, new: SwitchConfig) -> Iterator[str]:
     """Changes of the switch as a whole."""
     yield from (f"~ {change}" for change in _changes(_whole(old), _whole(new)))
+    if old.page and new.page and old.page.token != new.page.token:
+        yield "~ page.token is another"
     yield from _mirrors(old, new)
     known = {(entry.vlan, entry.mac): entry.port for entry in old.fdb.static}
     wanted = {(entry.vlan, entry.mac): entry.port for entry in new.fdb.static}
@@ -87,6 +89,9 @@ def _whole(config: SwitchConfig) -> dict[str, Any]:
         "vlan_filtering": config.vlan_aware,
         "fdb.limit": config.fdb.limit,
         "metrics": str(config.metrics.listen) if config.metrics else None,
+        "page": str(config.page.listen) if config.page else None,
+        "page.token_file": config.page.token_file if config.page else None,
+        "page.hosts": list(config.page.hosts) if config.page else None,
     }
 
 

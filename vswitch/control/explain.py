@@ -140,7 +140,8 @@ _LAST: Final[dict[str, dict[str, Any]]] = {
 }
 
 ROUTES = (
-    Route("POST", "/v1/explain", "What would happen to a frame", ExplanationModel, _explain, body=ExplainRequest),
+    Route("POST", "/v1/explain", "What would happen to a frame", ExplanationModel, _explain, body=ExplainRequest,
+          open=True),
     Route("GET", "/v1/explain/recent", "What became of the last frames that were decided", list[RecentModel], _recent,
           query={**common("port"), **_LAST, **_DROPS}),
     Route("GET", "/v1/explain/live", "Frames as they come in, explained, an object a line", MEDIA, _live,

@@ -14,7 +14,7 @@ from vswitch.core.mac import format_mac, parse_mac
 from vswitch.units import parse_vid, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from aiohttp import web
 
@@ -78,12 +78,20 @@ async def _flows(service: Service, request: web.Request) -> list[FlowRow]:
         here = [(bridge, each) for each in conversations if wanted(bridge, each)]
         found = nlargest(limit, [*found, *here], key=_last)
         await asyncio.sleep(0)
-    answered = set[int]()
-    for _, conversations in everybody:
-        answered.update(number for number, (_, each) in enumerate(found) if _answers(conversations, each))
-        await asyncio.sleep(0)
+    answers = await answered(everybody, [conversation for _, conversation in found])
     now = engine.clock()
-    return [FlowRow.of(bridge.name, each, now, answered=at in answered) for at, (bridge, each) in enumerate(found)]
+    return [FlowRow.of(bridge.name, each, now, answered=at in answers) for at, (bridge, each) in enumerate(found)]
+
+
+async def answered(
+    everybody: Sequence[tuple[BridgePort, Conversations]], conversations: Sequence[Conversation]
+) -> set[int]:
+    """Which of the conversations, by their places, have an answer at some port; each port is one turn of the loop."""
+    found = set[int]()
+    for _, those in everybody:
+        found.update(number for number, each in enumerate(conversations) if _answers(those, each))
+        await asyncio.sleep(0)
+    return found
 
 
 def _wanted(service: Service, request: web.Request) -> Callable[[BridgePort, Conversation], bool]:
@@ -123,5 +131,5 @@ def _answers(conversations: Conversations, conversation: Conversation) -> bool:
 
 ROUTES = (
     Route("GET", "/v1/flows", "Who talks to whom, the last heard first", list[FlowRow], _flows,
-          query={**common("mac", "port", "vlan"), "limit": LIMIT}),
+          query={**common("mac", "port", "vlan"), "limit": LIMIT}, open=True),
 )  # fmt: skip

@@ -119,7 +119,7 @@ class Exporter:
         runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await runner.setup()
         try:
-            await web.SockSite(runner, _server(address)).start()
+            await web.SockSite(runner, server_socket(address)).start()
         except OSError:
             await runner.cleanup()
             raise
@@ -139,7 +139,7 @@ class Exporter:
         return web.Response(body=body, headers={"Content-Type": content_type})
 
 
-def _server(address: ListenAddress) -> socket.socket:
+def server_socket(address: ListenAddress) -> socket.socket:
     """A listening socket. The loop would look the address up in threads that then stay. Raises OSError."""
     everywhere = not address.host and socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if everywhere or ":" in address.host else socket.AF_INET

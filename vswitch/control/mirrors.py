@@ -30,7 +30,7 @@ async def _delete(service: Service, request: web.Request) -> None:
 
 
 ROUTES = (
-    Route("GET", "/v1/mirrors", "Every mirror", list[models.MirrorRow], _mirrors),
+    Route("GET", "/v1/mirrors", "Every mirror", list[models.MirrorRow], _mirrors, open=True),
     Route("POST", "/v1/mirrors", "Add a mirror", models.MirrorRow, _add, body="Mirror", status=201),
     Route("DELETE", "/v1/mirrors/{mirror}", "Remove a mirror", None, _delete, status=204),
 )

@@ -38,6 +38,7 @@ class Route:
     answer: a model or type of what is answered as JSON; a media type where the handler answers by itself, as a stream.
     body: a model of what the call carries, or the name of a part of the configuration.
     query: parameters behind the path by name, each with its JSON Schema.
+    open: whether the page serves it without its token: it changes nothing, and tells no octet of a frame and no secret.
     """
 
     method: str
@@ -48,6 +49,7 @@ class Route:
     body: Any = None
     query: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     status: int = 200
+    open: bool = False
 
 
 async def body(request: web.Request, model: type[BaseModel]) -> Any:

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import secrets
 import signal
 import sys
 from functools import partial
@@ -21,11 +22,13 @@ from vswitch.control import config as configuration
 from vswitch.control.api import application
 from vswitch.control.config import ConfigError
 from vswitch.control.place import runtime_directory
+from vswitch.control.schema import PageConfig
 from vswitch.control.server import ControlServer
 from vswitch.control.service import ConflictError, Service
 from vswitch.ports import PortError
 from vswitch.ports.descriptors import Descriptors
 from vswitch.ports.host import Host
+from vswitch.units import parse_listen
 from vswitch.worker import Worker
 
 if TYPE_CHECKING:
@@ -46,9 +49,10 @@ class RunError(Exception):
     """The switch cannot start: one sentence."""
 
 
-def run(path: Path, *, until_released: bool = False) -> None:
+def run(path: Path, *, page: PageConfig | None = None, until_released: bool = False) -> None:
     """Run the switch of a configuration file until SIGTERM or SIGINT.
 
+    page: in place of what the file says of it.
     until_released: and no longer than until it has given back the bridges that it took over; its file goes with it.
     Raises ConfigError for mistakes in the file, RunError, PortError, ConflictError or FastPathError where it cannot
     start.
@@ -56,7 +60,7 @@ def run(path: Path, *, until_released: bool = False) -> None:
     config = configuration.read(path)
     with _place(config) as socket_path:
         try:
-            _loop_runner()(_main(path, config, socket_path, until_released=until_released))
+            _loop_runner()(_main(path, config, socket_path, page, until_released=until_released))
         finally:
             if until_released:
                 for left in (path, path.with_suffix(".log")):
@@ -75,9 +79,11 @@ def _loop_runner() -> Callable[[Coroutine[Any, Any, None]], None]:
     return runner
 
 
-async def _main(path: Path, config: SwitchConfig, socket_path: Path, *, until_released: bool) -> None:
+async def _main(
+    path: Path, config: SwitchConfig, socket_path: Path, page: PageConfig | None, *, until_released: bool
+) -> None:
     host = Host(socket_path.with_suffix(".ledger"), Descriptors.of_systemd())
-    service = Service(config, host)
+    service = Service(config, host, page)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -92,7 +98,7 @@ async def _main(path: Path, config: SwitchConfig, socket_path: Path, *, until_re
             service.adopter.when_empty = partial(loop.call_later, ANSWERED, stopping.set)
         reloads: set[asyncio.Task[None]] = set()
         loop.add_signal_handler(signal.SIGHUP, lambda: _spawn(reloads, _reload(service, path)))
-        _ready(config, service.engine.fast_path.name, socket_path)
+        _ready(config, page, service.engine.fast_path.name, socket_path)
         await stopping.wait()
         log.info("stopping")
         await server.close()
@@ -129,13 +135,22 @@ async def _reload(service: Service, path: Path) -> None:
         log.error("%s cannot be applied and the switch stays as it is: %s", path, error)
 
 
-def _ready(config: SwitchConfig, fast_path: str, path: Path) -> None:
+def _ready(config: SwitchConfig, own_page: PageConfig | None, fast_path: str, path: Path) -> None:
     """Say that the switch runs: to a person, and to systemd where that started it."""
     count = len(config.ports)
     metrics = f", metrics on http://{config.metrics.listen}/metrics" if config.metrics else ""
     ports = f"{count} port{'' if count == 1 else 's'}, {fast_path} fast path"
-    log.info("%s runs with %s, control on %s%s", config.name, ports, path, metrics)
+    page = own_page or config.page
+    served = f", page on {page.url}" if page else ""
+    log.info("%s runs with %s, control on %s%s%s", config.name, ports, path, metrics, served)
+    if own_page is not None:  # to the one who called, and to no log
+        print(f"the page: {own_page.url}#token={own_page.token}", flush=True)  # noqa: T201
     systemd.notify("READY=1")
+
+
+def own_page(address: str) -> PageConfig:
+    """The page of a switch that is started with one, with a token that nobody has had before. Raises ValueError."""
+    return PageConfig.model_validate({"listen": parse_listen(address), "token": secrets.token_urlsafe(24)})
 
 
 @contextlib.contextmanager

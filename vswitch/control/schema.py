@@ -7,12 +7,14 @@ of either needs no line here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from vswitch.control.place import control_socket
+from vswitch.control.token import HostNames, Token, TokenFile
 from vswitch.core.fdb import DEFAULT_AGEING, DEFAULT_LIMIT
 from vswitch.core.mirror import Mirror
 from vswitch.core.port import PortSettings
@@ -20,7 +22,18 @@ from vswitch.core.vlan import DEFAULT_VID, PortVlan
 from vswitch.polling import DEFAULT_WINDOW
 from vswitch.ports import ATTACHMENTS, Options
 from vswitch.stages import STAGES
-from vswitch.units import Duration, Listen, MacAddress, PortName, PortNames, SocketPath, Vid, VlanSet, Whole
+from vswitch.units import (
+    Duration,
+    Listen,
+    ListenAddress,
+    MacAddress,
+    PortName,
+    PortNames,
+    SocketPath,
+    Vid,
+    VlanSet,
+    Whole,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -128,6 +141,39 @@ class MetricsConfig(_Model):
     listen: Listen = Field(description="address and port, such as 127.0.0.1:9475")
 
 
+class PageConfig(_Model):
+    """The live page."""
+
+    listen: Listen = Field(description="address and port, such as 127.0.0.1:9476")
+    token: Token | None = Field(
+        None, description="whoever has it may do all that the control socket can", json_schema_extra={"writeOnly": True}
+    )
+    token_file: TokenFile | None = Field(None, description="a file with the token, in place of `token`")
+    hosts: HostNames = Field((), description="names that browsers call it by, besides localhost and its address")
+
+    @property
+    def private(self) -> bool:
+        """Whether nobody but this machine's own programs can reach it."""
+        return bool(self.listen.host) and ip_address(self.listen.host).is_loopback
+
+    @property
+    def url(self) -> str:
+        """Where a browser of this machine finds it."""
+        anywhere = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+        return f"http://{ListenAddress(anywhere.get(self.listen.host, self.listen.host), self.listen.port)}/"
+
+    @model_validator(mode="after")
+    def _guarded(self) -> PageConfig:
+        if self.token is not None and self.token_file is not None:
+            raise ValueError("a page has `token` or `token_file`, not both")
+        if not self.private and self.token is None and self.token_file is None:
+            raise ValueError(
+                f"others can reach {self.listen}: add a `token_file` (or `token`), without which they see nothing, or "
+                f"listen on 127.0.0.1:{self.listen.port}"
+            )
+        return self
+
+
 class TopLevel(_Model):
     """All but the ports."""
 
@@ -140,6 +186,7 @@ class TopLevel(_Model):
     fdb: FdbConfig = Field(default_factory=lambda: FdbConfig.model_validate({}))
     mirrors: dict[PortName, MirrorConfig] = Field({}, description="mirrors by name")
     metrics: MetricsConfig | None = None
+    page: PageConfig | None = None
     control: SocketPath | None = Field(None, description="the control socket's path")
 
 
@@ -179,6 +226,11 @@ class SwitchConfig:
     def metrics(self) -> MetricsConfig | None:
         """The exporter, if there is to be one."""
         return self.top.metrics
+
+    @property
+    def page(self) -> PageConfig | None:
+        """The live page, if there is to be one."""
+        return self.top.page
 
     @property
     def vlan_aware(self) -> bool:

@@ -10,11 +10,13 @@ import asyncio
 import logging
 import os
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vswitch import __version__
 from vswitch.control import config as configuration
 from vswitch.control import guests
+from vswitch.control.access import Access
 from vswitch.control.adopter import Adopter
 from vswitch.control.difference import compare
 from vswitch.control.history import Chronicle
@@ -30,6 +32,7 @@ from vswitch.control.models import (
 )
 from vswitch.control.models import Snapshot as MetricsSnapshot
 from vswitch.control.schema import StaticEntry
+from vswitch.control.token import TokenError, read_token
 from vswitch.core.mac import format_mac, parse_mac
 from vswitch.core.port import BridgePort
 from vswitch.core.switch import Switch
@@ -38,15 +41,18 @@ from vswitch.engine import Engine
 from vswitch.ports import ATTACHMENTS, PortError
 from vswitch.stages import STAGES
 from vswitch.units import vlan_ranges
+from vswitch.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from vswitch.control.difference import Difference
-    from vswitch.control.schema import SwitchConfig
+    from vswitch.control.schema import PageConfig, SwitchConfig
+    from vswitch.control.web import Page
     from vswitch.core.vlan import PortVlan
     from vswitch.observe.capture import Capture
     from vswitch.ports.host import Host
+    from vswitch.units import ListenAddress
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +68,8 @@ class ConflictError(Exception):
 class Service:
     """One switch: `start`, then changes and questions, then `stop`."""
 
-    def __init__(self, config: SwitchConfig, host: Host) -> None:
-        """A switch that is to be as `config` says, on this host."""
+    def __init__(self, config: SwitchConfig, host: Host, page: PageConfig | None = None) -> None:
+        """A switch that is to be as `config` says, on this host. page: in place of what configurations say of it."""
         self.config = config
         self.switch = Switch(
             (stage() for stage in STAGES),
@@ -75,6 +81,9 @@ class Service:
         self.engine = Engine(self.switch, busy_poll=config.busy_poll)
         self.chronicle = Chronicle(self.switch, self.engine.clock)
         self._exporter = Exporter(self.snapshot)
+        self._page: Page | None = None
+        self._own_page = page
+        self._retiring: set[asyncio.Task[None]] = set()
         self._host = host
         self._changing = asyncio.Lock()
         self._started = self.engine.clock()
@@ -97,6 +106,9 @@ class Service:
 
     async def stop(self) -> None:
         """Give everything back."""
+        if self._page is not None:
+            self._retire(self._page)
+        await asyncio.gather(*self._retiring)
         await self._exporter.close()
         await self.engine.close()
 
@@ -316,7 +328,9 @@ class Service:
         difference = compare(self.config, new)
         if difference.refused:
             raise ConflictError(difference.refused[0])
-        if not dry_run and not difference.empty:
+        if not dry_run and difference.empty:
+            await self._serve(self.config)  # the token's file may have another one
+        elif not dry_run:
             await self._change(difference, new)
             log.info("configuration changed: %s", "; ".join(difference.lines))
         return DifferenceModel(changes=difference.lines, applied=not dry_run)
@@ -379,18 +393,56 @@ class Service:
             self.switch.fdb.add_static(entry.vlan, parse_mac(entry.mac), self.switch.ports[entry.port], now)
 
     async def _serve(self, config: SwitchConfig) -> None:
-        """Serve the metrics where the configuration says."""
-        listen = config.metrics.listen if config.metrics else None
-        if listen == self._exporter.address:
-            return
-        exporter = Exporter(self.snapshot)
-        if listen is not None:
+        """Serve metrics and page where the configuration says; where one of them cannot be, both stay as they were."""
+        exporter, page = self._exporter, self._page
+        async with AsyncExitStack() as undo:
+            listen = config.metrics.listen if config.metrics else None
+            if listen != exporter.address:
+                exporter = Exporter(self.snapshot)
+                undo.push_async_callback(exporter.close)
+                if listen is not None:
+                    await _listen("metrics", exporter.listen, listen)
+            wanted = self._own_page or config.page
+            access = None if wanted is None else await self._access(wanted)
+            if wanted is None or access is None:
+                page = None
+            elif page is None or page.address != wanted.listen:
+                from vswitch.control.web import Page  # it serves this API: whoever has no page need not load it
+
+                page = Page(self, access)
+                undo.callback(self._retire, page)
+                await _listen("page", page.listen, wanted.listen)
+            undo.pop_all()
+        if exporter is not self._exporter:
+            await self._exporter.close()
+        if self._page is not None and page is not self._page:
+            self._retire(self._page)
+        elif page is not None and access is not None:
+            page.become(access)
+        self._exporter, self._page = exporter, page
+
+    def _retire(self, page: Page) -> asyncio.Task[None]:
+        task = page.retire()
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+        return task
+
+    async def _access(self, page: PageConfig) -> Access:
+        """The rules of the page. Raises ConflictError where the file with its token is of no use."""
+        token = page.token
+        if page.token_file is not None:
             try:
-                await exporter.listen(listen)
-            except OSError as error:
-                raise ConflictError(f"metrics: cannot listen on {listen}: {error.strerror}") from error
-        await self._exporter.close()
-        self._exporter = exporter
+                token = await Worker("vswitch-token").run(partial(read_token, page.token_file))
+            except TokenError as error:
+                raise ConflictError(str(error)) from None
+        return Access(page, token)
+
+
+async def _listen(what: str, listen: Callable[[ListenAddress], Awaitable[None]], address: ListenAddress) -> None:
+    try:
+        await listen(address)
+    except OSError as error:
+        raise ConflictError(f"{what}: cannot listen on {address}: {error.strerror}") from error
 
 
 def _gone(old: SwitchConfig, new: SwitchConfig) -> Iterator[Any]:

@@ -75,7 +75,7 @@ _Event = tuple[int, float, Change, Key, str, str | None]
 class History:
     """The last events of each port of a switch.
 
-    flaps: episodes so far.
+    flaps: episodes so far.  number: events so far.
     """
 
     def __init__(self, ports: Container[str], flapping: Callable[[Flap], object] = lambda _: None) -> None:
@@ -83,7 +83,7 @@ class History:
         self.flaps = 0
         self._ports = ports
         self._flapping = flapping
-        self._number = 0
+        self.number = 0
         self._rings: dict[str, deque[_Event]] = {}
         self._moves: OrderedDict[Key, _Moves] = OrderedDict()
 
@@ -93,12 +93,12 @@ class History:
 
     def note(self, now: float, change: Change, key: Key, port: BridgePort, before: BridgePort | None) -> None:
         """Something happened to a station; the arguments are those of `Fdb.tell`."""
-        self._number += 1
+        self.number += 1
         name = port.name
         ring = self._rings.get(name)
         if ring is None:
             ring = self._ring(name)
-        ring.append((self._number, now, change, key, name, None if before is None else before.name))
+        ring.append((self.number, now, change, key, name, None if before is None else before.name))
         if change == "moved" and before is not None:
             self._moved(now, key, before.name, name)
 
