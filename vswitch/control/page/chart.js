@@ -67,9 +67,10 @@ function Plot({ samples, columns, seconds, height, hover, theme: colours, label 
   useEffect(() => {
     if (!samples?.at.length) return;
     const end = samples.at.at(-1);
+    const shown = Math.max(SPANS[0][0], Math.min(seconds, end - samples.at[0]));
     plot.current.batch(() => {
       plot.current.setData([samples.at, ...columns.map((column) => samples[column])], false);
-      plot.current.setScale("x", { min: end - seconds, max: end });
+      plot.current.setScale("x", { min: end - shown, max: end });
     });
   });
   return html`<div class="plot" ref=${place} role="img" aria-label=${label}></div>`;
@@ -94,7 +95,7 @@ function options(columns, width, height, hover) {
     height,
     legend: { show: false },
     cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
-    padding: [10, 8, 0, 0],
+    padding: [10, 24, 0, 0],
     scales: { x: { time: true, auto: false }, y: { range: (_, low, high) => [0, Math.max(1, high * 1.1)] } },
     axes: [
       { ...axis, space: 70, size: 26, values: (_, times) => times.map((time) => new Date(time * 1000).toLocaleTimeString("en-GB")) },

@@ -4,7 +4,7 @@ import { KEYS } from "./keys.js";
 import { Modal } from "./modal.js";
 
 export const Help = ({ close }) => html`<${Modal} title="Help" close=${close}>
-  <h3>Keys</h3>
+  <div><h3>Keys</h3></div>
   <dl class="keys">
     ${KEYS.map(([key, meaning]) => html`<div key=${key}><dt><kbd>${key}</kbd></dt><dd>${meaning}</dd></div>`)}
   </dl>

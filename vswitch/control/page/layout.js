@@ -4,7 +4,8 @@
 const AROUND = 14;
 /** Ports that are drawn at most. The table has all of them. */
 export const MOST = 96;
-const NARROW = 560;
+/** Pixels below which there is no room but for columns. */
+export const NARROW = 560;
 
 /**
  * side: where the label of the port stands.  x, y: where its link ends.  hub: where the link ends at the switch.
@@ -50,13 +51,14 @@ function towards(middle, box, port) {
 /** In a column to the left and one to the right, as on a patch panel. */
 function beside(count, width) {
   const dense = count > AROUND;
+  const narrow = width < NARROW;
   const row = dense ? 22 : 44;
   const left = Math.ceil(count / 2);
   const height = Math.max(150, left * row + 20);
-  const tall = Math.min(height - 12, Math.max(70, left * (dense ? 13 : 26)));
-  const box = { width: width < NARROW ? 64 : 120, height: tall, x: 0, y: (height - tall) / 2 };
+  const tall = narrow ? height - 20 : Math.min(height - 12, Math.max(70, left * (dense ? 15 : 26)));
+  const box = { width: narrow ? 36 : 120, height: tall, x: 0, y: (height - tall) / 2 };
   box.x = (width - box.width) / 2;
-  const reach = Math.min(width < NARROW ? 96 : 190, width / 2 - box.width / 2 - 30);
+  const reach = Math.min(narrow ? 88 : 200, width / 2 - box.width / 2 - 30);
   const places = Array.from({ length: count }, (_, index) => {
     const isLeft = index < left;
     const rows = isLeft ? left : count - left;

@@ -1,5 +1,6 @@
 // One port of the picture: its end of the link, its name, what it carries, and what is wrong.
 import { html } from "./html.js";
+import { NARROW } from "./layout.js";
 import { stateWord } from "./store.js";
 import { bits, frames, short } from "./units.js";
 
@@ -17,7 +18,7 @@ export function Node({ row, rate, place, plan, href, reachable, enter }) {
     ${row.state !== "up" && html`<path class="cross" d=${`M${x - radius} ${y + radius}l${2 * radius} ${-2 * radius}`} />`}
     <text x=${x + dx} y=${y + line + (plan.dense ? 4 : 0)} text-anchor=${anchor}>
       <tspan class="name">${shortened(row.port, plan)}</tspan>
-      ${plan.dense ? dense(row, rate) : html`<tspan class="rate" x=${x + dx} dy="15">${detail(row, rate)}</tspan>`}
+      ${plan.dense ? plan.width >= NARROW && dense(row, rate) : html`<tspan class="rate" x=${x + dx} dy="15">${detail(row, rate)}</tspan>`}
     </text>
   </a>`;
 }
@@ -41,7 +42,7 @@ function target({ x, y, side }, plan) {
 }
 
 function shortened(name, plan) {
-  const most = plan.width < 560 ? 9 : 14;
+  const most = plan.width >= NARROW ? 14 : plan.dense ? 13 : 9;
   return name.length > most ? `${name.slice(0, most - 1)}…` : name;
 }
 

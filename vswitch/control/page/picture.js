@@ -1,6 +1,7 @@
 // The switch as a picture: ports around it, links as thick as their traffic.
 import { useLayoutEffect, useRef, useState } from "./vendor/hooks.js";
 import { html } from "./html.js";
+import { Arrow, Link } from "./lanes.js";
 import { MOST, layout, thickness } from "./layout.js";
 import { Node } from "./node.js";
 import { rest } from "./rates.js";
@@ -75,52 +76,25 @@ const some = (names, what, none) =>
 function Box({ box, name, flow }) {
   const middle = box.x + box.width / 2;
   const y = box.y + box.height / 2;
+  const short = name.length > 15 ? `${name.slice(0, 14)}…` : name;
+  if (box.width < 100) return html`<g class="box" aria-hidden="true">
+    <rect x=${box.x} y=${box.y} width=${box.width} height=${box.height} rx="8" />
+    <text transform=${`translate(${middle + 5} ${y}) rotate(-90)`} class="name">${short}</text>
+  </g>`;
   return html`<g class="box" aria-hidden="true">
     <rect x=${box.x} y=${box.y} width=${box.width} height=${box.height} rx="10" />
-    <text x=${middle} y=${y - 4} class="name">${box.width < 100 && name.length > 7 ? `${name.slice(0, 6)}…` : name.length > 15 ? `${name.slice(0, 14)}…` : name}</text>
+    <text x=${middle} y=${y - 4} class="name">${short}</text>
     <text x=${middle} y=${y + 14} class="flow">${bits(flow)}</text>
   </g>`;
 }
 
-/** Two lanes beside each other: in, on the right hand of the way to the switch, and out. */
-function Link({ row, rate, place, plan }) {
-  const up = row.state === "up";
-  if (!up) return html`<path class="wire down" d=${way(place, plan, 0)} />`;
-  const into = thickness(rate.in.bits, plan.dense);
-  const out = thickness(rate.out.bits, plan.dense);
-  const gap = plan.dense ? 0.5 : 1;
-  return html`<g class=${rate.drops ? "drops" : ""}>
-    ${!into && !out && html`<path class="wire" d=${way(place, plan, 0)} />`}
-    ${into > 0 && html`<${Lane} kind="in" d=${way(place, plan, into / 2 + gap)} width=${into} dense=${plan.dense} />`}
-    ${out > 0 && html`<${Lane} kind="out" d=${way(place, plan, -out / 2 - gap, true)} width=${out} dense=${plan.dense} />`}
-  </g>`;
-}
-
-const Lane = ({ kind, d, width, dense }) => html`
-  <path class=${`lane ${kind}`} d=${d} stroke-width=${width} />
-  <path class=${`${dense ? "" : "moves "}beat ${kind}`} d=${d} stroke-width=${Math.max(1, width * 0.45)} />
-`;
-
-/** The line from a port to the switch, moved aside; or back. */
-function way({ x, y, hub }, { bent, width }, aside, back = false) {
-  if (bent) {
-    const middle = (x + hub.x) / 2;
-    const shift = x < width / 2 ? aside : -aside;
-    const [a, b] = [`${x} ${y + shift}`, `${hub.x} ${hub.y + shift}`];
-    const [c, d] = [`${middle} ${y + shift}`, `${middle} ${hub.y + shift}`];
-    return back ? `M${b}C${d} ${c} ${a}` : `M${a}C${c} ${d} ${b}`;
-  }
-  const length = Math.hypot(hub.x - x, hub.y - y) || 1;
-  const dx = (-(hub.y - y) / length) * aside;
-  const dy = ((hub.x - x) / length) * aside;
-  const [a, b] = [`${x + dx} ${y + dy}`, `${hub.x + dx} ${hub.y + dy}`];
-  return back ? `M${b}L${a}` : `M${a}L${b}`;
-}
-
 function Legend() {
   return html`<ul class="legend" aria-hidden="true">
-    <li><svg width="34" height="12"><path class="lane in" d="M0 6H34" stroke-width="6" /><path class="beat in" d="M0 6H34" stroke-width="2.5" /></svg>in, from the guest</li>
-    <li><svg width="34" height="12"><path class="lane out" d="M0 6H34" stroke-width="6" /><path class="beat out" d="M0 6H34" stroke-width="2.5" /></svg>out, to the guest</li>
-    <li>${[1e4, 1e6, 1e8, 1e10].map((rate) => html`<svg width="14" height="14"><path class="lane scale" d="M0 7H14" stroke-width=${thickness(rate, false)} /></svg>`)}10 k, 1 M, 100 M, 10 Gbit/s</li>
+    ${[["in", "from the guest"], ["out", "to the guest"]].map(([kind, words]) => html`<li key=${kind}>
+      <svg width="40" height="14"><path class=${`lane ${kind}`} d="M0 7H31" stroke-width="6" /><path class=${`beat ${kind}`} d="M4 7H30" stroke-width="2" />
+        <${Arrow} kind=${kind} tip=${{ x: 40, y: 7 }} way=${{ x: 1, y: 0 }} width=${6} dense=${false} /></svg>
+      ${kind}, ${words}</li>`)}
+    <li>${[1e4, 1e6, 1e8, 1e10].map((rate) => html`<svg key=${rate} width="14" height="14"><path class="lane scale" d="M0 7H14" stroke-width=${thickness(rate, false)} /></svg>`)}
+      <span>10 k, 1 M, 100 M, 10 Gbit/s</span></li>
   </ul>`;
 }

@@ -11,20 +11,21 @@ const LARGE = 2000;
  * The answer of a GET, renewed every other second; error is a sentence where it was refused.
  * at: when it came, in seconds.
  * @param {string} path
+ * @param {number} [period] seconds
  * @returns {{data: any, at: number, error: string}}
  */
-export function usePoll(path) {
+export function usePoll(path, period = PERIOD) {
   const [answer, setAnswer] = useState({ data: null, at: 0, error: "" });
   useEffect(() => {
     let timer = 0;
     let over = false;
     const look = async () => {
-      let next = PERIOD;
+      let next = store.link === "live" ? period : 0.5;
       if (store.link === "live" && !store.paused && !document.hidden) {
         const found = await ask(path);
         if (over) return;
         setAnswer((before) => ({ ...before, ...found }));
-        if (found.data?.length > LARGE) next = 5 * PERIOD;
+        if (found.data?.length > LARGE) next = 5 * period;
       }
       timer = setTimeout(look, next * 1000);
     };

@@ -16,6 +16,8 @@ export const store = {
   /** The last state message. */
   state: null,
   meter: new Meter(),
+  /** Whether there are mirrors. */
+  mirrors: false,
   /** Events of the history, the last first. */
   events: [],
   /** Decoded frames of one port, the last first. */

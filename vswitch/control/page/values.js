@@ -5,7 +5,7 @@ import { short, whole } from "./units.js";
 /** A rate. Nothing is a quiet zero. */
 export function Rate({ value, unit = "" }) {
   const [digits, prefix] = short(value);
-  return html`<data value=${value} class=${value ? "" : "nil"}>${digits}${(prefix || unit) && html`<small>${" "}${prefix}${unit}</small>`}</data>`;
+  return html`<data value=${value} class=${value ? "" : "nil"}>${digits}${(prefix || unit) && html`${" "}<small>${prefix}${unit}</small>`}</data>`;
 }
 
 /** A count. */

@@ -12,7 +12,7 @@ export function TopDrops() {
   return html`
     ${rows.length
       ? html`<ol class="lines bad">
-          ${rows.map(([reason, rate]) => html`<li key=${reason}><code title=${hello.reasons?.[reason] ?? ""}>${reason}</code> <${Rate} value=${rate} unit="/s" /></li>`)}
+          ${rows.map(([reason, rate]) => html`<li key=${reason}><span><code>${reason}</code><small>${hello.reasons?.[reason] ?? ""}</small></span> <${Rate} value=${rate} unit="/s" /></li>`)}
         </ol>`
       : html`<p class="empty">Nothing is dropped.</p>`}
     <a class="further" href=${link("drops")}>All reasons</a>

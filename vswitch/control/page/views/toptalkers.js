@@ -4,11 +4,13 @@ import { link } from "../route.js";
 import { useStore } from "../store.js";
 import { Rate } from "../values.js";
 
-const SHOWN = 5;
+/** Lines, beside a small picture and beside a tall one. */
+const FEW = 5;
+const MANY = 14;
 
 export function TopTalkers() {
   const { state } = useStore();
-  const rows = (state.flows ?? []).filter((row) => row.rate > 0).slice(0, SHOWN);
+  const rows = (state.flows ?? []).filter((row) => row.rate > 0).slice(0, state.ports.length > 14 ? MANY : FEW);
   if (!rows.length) return html`<p class="empty">Nobody talks just now.</p>`;
   return html`
     <ol class="lines">
