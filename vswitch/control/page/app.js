@@ -13,7 +13,7 @@ import { TokenDialog } from "./tokendialog.js";
 import { VIEWS } from "./views/all.js";
 
 export function App() {
-  const { state, said } = useStore();
+  const { state, said, locked } = useStore();
   const { view, port } = useRoute();
   const [open, setOpen] = useState(null);
   const show = useCallback((name) => setOpen(name), []);
@@ -26,7 +26,7 @@ export function App() {
     <${Navigation} view=${shown.key} />
     <${Banner} />
     <main id="content" tabindex="-1" aria-label=${shown.title}>
-      ${state ? html`<${shown.View} />` : html`<p class="waiting">Waiting for the switch …</p>`}
+      ${state ? html`<${shown.View} />` : locked ? html`<${Locked} sentence=${locked} show=${show} />` : html`<p class="waiting">Waiting for the switch …</p>`}
     </main>
     ${state && port !== null && html`<${PortDialog} key=${port} name=${port} close=${() => leave(shown.key)} show=${show} />`}
     ${open === "help" && html`<${Help} close=${() => setOpen(null)} />`}
@@ -34,6 +34,11 @@ export function App() {
     <div class="unseen" role="status" aria-live="polite">${said}</div>
   `;
 }
+
+const Locked = ({ sentence, show }) => html`<div class="locked">
+  <p>This page needs the token of the switch. ${sentence}</p>
+  <button type="button" class="main" onClick=${() => show("token")}>Enter the token</button>
+</div>`;
 
 function leave(view) {
   location.hash = link(view);

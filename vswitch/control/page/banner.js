@@ -6,9 +6,9 @@ import { html } from "./html.js";
 import { changed, store, useStore } from "./store.js";
 
 export function Banner() {
-  const { link, paused, error } = useStore();
+  const { link, paused, error, locked } = useStore();
   return html`
-    ${link === "lost" && html`<${Gone} />`}
+    ${link === "lost" && !locked && html`<${Gone} />`}
     ${paused && link === "live" && html`<div class="banner quiet">
       <p><strong>Paused.</strong> The page shows what was; counting goes on.</p>
       <button type="button" onClick=${pause}>Go on</button>

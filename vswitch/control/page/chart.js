@@ -76,6 +76,12 @@ function Plot({ samples, columns, seconds, height, hover, theme: colours, label 
   return html`<div class="plot" ref=${place} role="img" aria-label=${label}></div>`;
 }
 
+/** 5 k rather than 5.00 k. @param {number} value */
+function tick(value) {
+  const [digits, prefix] = short(value);
+  return `${Number(digits)}\u2009${prefix}`;
+}
+
 /** As the style sheet has the colours, which a canvas cannot take from it. */
 function options(columns, width, height, hover) {
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -99,7 +105,7 @@ function options(columns, width, height, hover) {
     scales: { x: { time: true, auto: false }, y: { range: (_, low, high) => [0, Math.max(1, high * 1.1)] } },
     axes: [
       { ...axis, space: 70, size: 26, values: (_, times) => times.map((time) => new Date(time * 1000).toLocaleTimeString("en-GB")) },
-      { ...axis, size: 52, space: 36, values: (_, values) => values.map((value) => short(value).join("\u2009")) },
+      { ...axis, size: 52, space: 36, values: (_, values) => values.map(tick) },
     ],
     series: [{}, ...columns.map((column) => ({ ...looks[column.replace(/[A-Z].*/, "")], points: { show: false } }))],
     hooks: { setCursor: [(plot) => hover(plot.cursor.idx ?? null)] },

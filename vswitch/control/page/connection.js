@@ -9,21 +9,23 @@ export const live = new Live({
   opened: () => {},
   lost: (retry) => {
     lost(retry);
-    if (token()) examine();
+    examine();
   },
 });
 
 export const connect = () => live.open();
 
-/** A WebSocket does not say why it was refused. A call does: a token that is wrong is forgotten. */
+/** A WebSocket does not say why it was refused. A call does: a token that is wrong is forgotten, or one is needed. */
 async function examine() {
   try {
     await call("GET", "/v1/switch");
   } catch (error) {
-    if (!(error instanceof Refused) || ![401, 403].includes(error.status)) return;
+    if (!(error instanceof Refused) || error.status !== 401) return;
+    const had = token();
     keepToken(null);
-    store.error = "The switch does not know that token. The page goes on without one, read only.";
+    if (had) store.error = "The switch does not know that token. The page goes on without it.";
+    else store.locked = error.message;
     changed();
-    live.reopen();
+    if (had) live.reopen();
   }
 }

@@ -5,8 +5,16 @@ import { portLink } from "./route.js";
 /** The name of a port, which opens it; it may be gone by now. */
 export const PortName = ({ name }) => html`<a class="port" href=${portLink(name)}>${name}</a>`;
 
-export const PortNames = ({ names }) =>
-  names.length ? html`<span class="ports">${names.map((name) => html`<${PortName} key=${name} name=${name} />`)}</span>` : "–";
+/** Some of them by name, the others by their number. */
+export function PortNames({ names, most = 16 }) {
+  if (!names.length) return "–";
+  const shown = names.length > most + 1 ? names.slice(0, most) : names;
+  const others = names.slice(shown.length);
+  return html`<span class="ports">
+    ${shown.map((name) => html`<${PortName} key=${name} name=${name} />`)}
+    ${others.length > 0 && html`<small title=${others.join(" ")}>and ${others.length} more</small>`}
+  </span>`;
+}
 
 /** A section of a view. */
 export const Card = ({ title, kind = "", children }) => html`<section class=${`card ${kind}`}>

@@ -27,10 +27,10 @@ export function Counters({ row }) {
       ? html`<p class="empty">This port has dropped nothing.</p>`
       : html`<div class="scrolls" role="region" aria-label="Drops" tabindex="0"><table>
           <caption class="unseen">Drops of ${row.port}</caption>
-          <thead><tr><th scope="col">Reason</th><th scope="col" class="number">Frames</th><th scope="col" class="number">Now</th><th scope="col">What it means</th></tr></thead>
+          <thead><tr><th scope="col">Reason</th><th scope="col" class="number">Frames</th><th scope="col" class="number">Now</th></tr></thead>
           <tbody>${drops.map(([reason, count]) => html`<tr key=${reason}>
-            <th scope="row"><code>${reason}</code></th><td class="number"><${Count} value=${count} /></td>
-            <td class="number"><${Rate} value=${rate.reasons[reason] ?? 0} unit="/s" /></td><td class="prose">${hello.reasons?.[reason] ?? ""}</td>
+            <th scope="row"><code>${reason}</code><small class="meaning">${hello.reasons?.[reason] ?? ""}</small></th><td class="number"><${Count} value=${count} /></td>
+            <td class="number"><${Rate} value=${rate.reasons[reason] ?? 0} unit="/s" /></td>
           </tr>`)}</tbody>
         </table></div>`}
   `;

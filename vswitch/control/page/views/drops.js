@@ -7,11 +7,10 @@ import { Count, Rate } from "../values.js";
 import { whole } from "../units.js";
 
 const COLUMNS = [
-  { title: "Reason", value: (row) => row.reason, cell: (row) => html`<code>${row.reason}</code>` },
+  { title: "Reason", value: (row) => row.reason, cell: (row) => html`<code>${row.reason}</code><small class="meaning">${row.meaning}</small>` },
   { title: "Now", number: true, value: (row) => row.rate, cell: (row) => html`<${Rate} value=${row.rate} unit="/s" />` },
   { title: "Since the start", number: true, value: (row) => row.count, cell: (row) => html`<${Count} value=${row.count} />` },
   { title: "At", value: (row) => row.ports.length, cell: (row) => html`<${Where} ports=${row.ports} />` },
-  { title: "What it means", room: "some", value: (row) => row.meaning, cell: (row) => html`<span class="prose">${row.meaning}</span>` },
 ];
 
 export function Drops() {

@@ -11,7 +11,7 @@ const key = (row) => `${row.port} ${row.source} ${row.destination} ${row.vlan}`;
 
 const COLUMNS = [
   { title: "From", value: (row) => row.source, cell: (row) => html`<code>${row.source}</code> <${PortName} name=${row.port} />` },
-  { title: "To", value: (row) => row.destination, cell: (row) => html`<code>${row.destination}</code> ${row.egress.length ? html`<${PortNames} names=${row.egress} />` : html`<em class="bad">${row.reason}</em>`}` },
+  { title: "To", value: (row) => row.destination, cell: (row) => html`<code>${row.destination}</code> ${row.egress.length ? html`<${PortNames} names=${row.egress} most=${3} />` : html`<em class="bad">${row.reason}</em>`}` },
   { title: "Now", number: true, value: (row) => row.now, cell: (row) => html`<${Rate} value=${row.now} unit="bit/s" />` },
   { title: "Octets", number: true, room: "some", value: (row) => row.bytes, cell: (row) => octets(row.bytes) },
   { title: "Frames", number: true, room: "wide", value: (row) => row.frames, cell: (row) => html`<${Count} value=${row.frames} />` },

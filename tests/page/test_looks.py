@@ -1,0 +1,128 @@
+"""How the page looks: to axe-core in every view, theme and width; with 64 ports; with a wrong token."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.page.conftest import Shown
+from tests.page.scene import LLDP, TAGGED
+from tests.running import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.page.browser import Browser
+
+pytestmark = [pytest.mark.program("chromium"), pytest.mark.program("chromedriver")]
+
+PORTS = 64
+VIEWS = ["ports", "stations", "vlans", "drops", "talkers", "history", "mirrors"]
+TABS = ["Counters", "Capture", "Explain", "Frames"]
+DESK, PHONE = (1280, 900), (360, 740)
+
+
+@pytest.fixture(scope="module")
+def shown(powers: None, tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Shown]:
+    names = [f"node{number:02d}" for number in range(1, PORTS + 1)]
+    mirrors = {"watch": {"ports": ["node01"], "direction": "both", "to": "node64"}}
+    with Shown(tmp_path_factory.mktemp("looks"), browser, {name: {} for name in names}, mirrors=mirrors) as shown:
+        guests, traffic = shown.guests, shown.traffic
+        for one, other in zip(names[0:40:2], names[1:40:2], strict=True):
+            traffic.datagrams(guests[one], guests[other], guests.address(other), 400_000)
+        traffic.frames(guests["node05"], guests.device("node05"), LLDP, 20)
+        traffic.frames(guests["node06"], guests.device("node06"), TAGGED, 20)
+        traffic.start()
+        yield shown
+
+
+@pytest.fixture(autouse=True)
+def quiet(shown: Shown) -> Iterator[None]:
+    yield
+    shown.browser.size(*DESK)
+    shown.browser.prefer()
+    assert shown.browser.complaints() == []
+
+
+def fits(browser: Browser) -> bool:
+    """Whether nothing makes the page scroll sideways."""
+    return bool(browser.run("return document.documentElement.scrollWidth <= document.documentElement.clientWidth"))
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_in_any_view(shown: Shown, theme: str, size: tuple[int, int]) -> None:
+    browser = shown.browser
+    browser.size(*size)
+    browser.prefer(prefers_color_scheme=theme)
+    shown.open()
+    for view in VIEWS:
+        shown.go(view)
+        until(lambda: browser.all("main tbody tr"), f"the rows of {view}")
+        assert browser.axe() == [], view
+        assert fits(browser), view
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_in_a_port(shown: Shown, theme: str, size: tuple[int, int]) -> None:
+    browser = shown.browser
+    browser.size(*size)
+    browser.prefer(prefers_color_scheme=theme)
+    shown.open("ports/node05")
+    for tab in TABS:
+        browser.click("[role=tab]", tab)
+        if tab == "Explain":
+            browser.click("button.word", "LLDP")
+            browser.click("dialog button.main")
+            browser.find(".verdict")
+        elif tab == "Frames":
+            until(lambda: browser.all(".frames tbody tr"), "frames")
+        assert browser.axe() == [], tab
+        assert fits(browser), tab
+    browser.press("?")
+    browser.find("dialog .keys")
+    assert browser.axe() == []
+
+
+def test_every_one_of_64_ports_is_drawn_and_can_be_read(shown: Shown) -> None:
+    browser = shown.open()
+    until(lambda: len(browser.all(".picture a.node")) == PORTS, "the picture")
+    assert len(browser.all("main tbody tr")) == PORTS
+    overlapping = browser.run("""
+        const boxes = [...document.querySelectorAll('.picture a.node text')].map((each) => each.getBoundingClientRect());
+        return boxes.filter((a, i) => boxes.some((b, j) => i < j && a.left < b.right && b.left < a.right
+            && a.top + 3 < b.bottom && b.top + 3 < a.bottom)).length""")
+    assert overlapping == 0
+    until(lambda: len(browser.all(".picture .lane.in")) >= 20, "traffic")
+    assert browser.all(".picture a.node.drops")
+
+
+def test_64_ports_are_drawn_in_little_time(shown: Shown) -> None:
+    browser = shown.open()
+    until(lambda: len(browser.all(".picture a.node")) == PORTS, "the picture")
+    browser.run("""
+        window.__long = [];
+        new PerformanceObserver((list) => window.__long.push(...list.getEntries().map((each) => each.duration)))
+            .observe({type: 'longtask'});""")
+    time.sleep(4)
+    tasks = browser.run("return window.__long")
+    assert sum(tasks) < 4000 * 0.25, "it leaves the browser three quarters of its time, on a busy machine too"
+
+
+def test_who_wants_no_motion_has_none(shown: Shown) -> None:
+    shown.browser.prefer(prefers_reduced_motion="reduce")
+    browser = shown.open()
+    until(lambda: browser.all(".picture .lane"), "traffic")
+    assert browser.run("return document.getAnimations().length") == 0
+
+
+def test_a_wrong_token_is_said_and_forgotten(shown: Shown) -> None:
+    browser = shown.browser
+    browser.open("about:blank")
+    browser.open(f"http://{shown.origin}/#token=this-is-not-the-token-0")
+    until(lambda: "does not know that token" in browser.text(".banner"), "the sentence")
+    until(lambda: "Read only" in browser.text("header"), "the page to go on without")
+    assert all("401" in line for line in browser.complaints()), "what the browser notes of the refusal"
