@@ -14,14 +14,14 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import WSCloseCode, WSMsgType, web
-from pydantic import ValidationError
 
 from vswitch import __version__
 from vswitch.control.access import PROTOCOL, RefusedError
 from vswitch.control.frames import Frames, decodable
-from vswitch.control.said import Ask, Fdb, Hello, HistoryNews, Loop, State
+from vswitch.control.said import Fdb, Hello, HistoryNews, Loop, State, understood
 from vswitch.control.service import NotFoundError
 from vswitch.control.talkers import Talkers
+from vswitch.core.verdict import Reason
 from vswitch.worker import Worker
 
 if TYPE_CHECKING:
@@ -165,15 +165,15 @@ class Live:
             may = [each for each in may if each != "frames"]
         return Hello(
             switch=info.name, version=__version__, fastpath=info.fastpath, interval=1.0, may=may,
-            started=round(time.time() - info.uptime, 3),
+            started=round(time.time() - info.uptime, 3), reasons={reason.value: reason.meaning for reason in Reason},
         )  # fmt: skip
 
     def _asked(self, viewer: Viewer, frames: Frames | None, text: str) -> None:
         """Do what a page asks for, or say why not."""
         try:
-            asked = Ask.model_validate_json(text)
-        except ValidationError as error:
-            viewer.error(f"this is not understood: {error.errors(include_input=False)[0]['msg']}")
+            asked = understood(text)
+        except ValueError as error:
+            viewer.error(str(error))
             return
         if asked.interval is not None:
             viewer.every = max(1, round(asked.interval / TICK))

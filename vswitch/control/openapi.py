@@ -11,12 +11,18 @@ from vswitch import __version__
 from vswitch.control import schema as configuration
 from vswitch.control.models import Problem
 from vswitch.control.route import PARAMETERS
+from vswitch.control.said import SAID, Ask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vswitch.control.route import Route
 
+_TOKEN = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "That of the page. The control socket asks for none: its permissions say who may call.",
+}
 _TEMPLATE = "#/components/schemas/{model}"
 
 
@@ -26,11 +32,25 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
+    paths["/v1/live"] = {"get": _live(schemas)}
     return {
         "openapi": "3.1.0",
         "info": {"title": "vswitch", "version": __version__, "description": "The control API of a vswitch."},
         "paths": paths,
-        "components": {"schemas": schemas},
+        "components": {"schemas": schemas, "securitySchemes": {"token": _TOKEN}},
+    }
+
+
+def _live(schemas: dict[str, Any]) -> dict[str, Any]:
+    """What there is of a WebSocket to say here: OpenAPI has no words for its messages but schemas."""
+    said = [_schema(each, schemas)["$ref"].rpartition("/")[2] for each in SAID]
+    asked = _body(Ask, schemas)["$ref"].rpartition("/")[2]
+    return {
+        "operationId": "get_live",
+        "summary": "What happens, as it happens; on the page's address alone",
+        "description": f"A WebSocket of JSON texts. The switch sends {', '.join(said)}; the page may send {asked}.",
+        "responses": {"101": {"description": "the WebSocket begins"}, "4XX": _refused(schemas)},
+        "security": [{}, {"token": []}],
     }
 
 
@@ -47,16 +67,20 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         answer["content"] = {route.answer: {"schema": {"type": "string", "format": "binary"}}}
     elif route.answer is not None:
         answer["content"] = _json(_schema(route.answer, schemas))
-    refused = {"description": "refused, and why", "content": _json(_schema(Problem, schemas))}
     operation: dict[str, Any] = {
         "operationId": re.sub(r"\W+", "_", f"{route.method.lower()}{route.path.removeprefix('/v1')}").strip("_"),
         "summary": route.summary,
         "parameters": parameters,
-        "responses": {str(route.status): answer, "4XX": refused},
+        "responses": {str(route.status): answer, "4XX": _refused(schemas)},
+        "security": [{}, {"token": []}] if route.open else [{"token": []}],
     }
     if route.body is not None:
         operation["requestBody"] = {"required": True, "content": _json(_body(route.body, schemas))}
     return operation
+
+
+def _refused(schemas: dict[str, Any]) -> dict[str, Any]:
+    return {"description": "refused, and why", "content": _json(_schema(Problem, schemas))}
 
 
 def _json(schema: dict[str, Any]) -> dict[str, Any]:

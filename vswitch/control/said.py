@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationError
 
 from vswitch.control.flows import FlowRow
 from vswitch.control.history import HistoryRow
@@ -21,10 +21,20 @@ class Ask(Model):
     frames: PortName | None = None
 
 
+def understood(text: str) -> Ask:
+    """What the page asks for. Raises ValueError: one sentence."""
+    try:
+        return Ask.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])[:100]
+        raise ValueError(f"this is not understood: {where}{': ' if where else ''}{first['msg']}"[:300]) from None
+
+
 class Hello(Model):
     """The first message. interval: seconds from state to state.  may: what this page may ask for.
 
-    started: when the switch did, in seconds since the epoch.
+    started: when the switch did, in seconds since the epoch.  reasons: what each drop reason means.
     """
 
     model_config = ConfigDict(extra="forbid", title="LiveHello")
@@ -36,6 +46,7 @@ class Hello(Model):
     interval: float
     may: list[str]
     started: float
+    reasons: dict[str, str]
 
 
 class Fdb(Model):
@@ -124,3 +135,7 @@ class Mistake(Model):
 
     type: Literal["error"] = "error"
     message: str
+
+
+SAID: Final = (Hello, State, HistoryNews, FrameNews, Mistake)
+"""All that the switch says."""

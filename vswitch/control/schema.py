@@ -145,9 +145,7 @@ class PageConfig(_Model):
     """The live page."""
 
     listen: Listen = Field(description="address and port, such as 127.0.0.1:9476")
-    token: Token | None = Field(
-        None, description="whoever has it may do all that the control socket can", json_schema_extra={"writeOnly": True}
-    )
+    token: Token | None = Field(None, description="whoever has it may do all that the control socket can", repr=False)
     token_file: TokenFile | None = Field(None, description="a file with the token, in place of `token`")
     hosts: HostNames = Field((), description="names that browsers call it by, besides localhost and its address")
 

@@ -49,7 +49,7 @@ class Page:
         self._busy: set[RequestHandler] = set()
         self._runner = web.AppRunner(
             self._application(), access_log=None, handle_signals=False, shutdown_timeout=1.0, auto_decompress=False,
-            keepalive_timeout=75.0, lingering_time=2.0, max_headers=64,
+            keepalive_timeout=75.0, lingering_time=0.5, max_headers=64,
         )  # fmt: skip
         self._listener: asyncio.Server | None = None
         self._closing: asyncio.Task[None] | None = None

@@ -36,8 +36,13 @@ def answers(rows: Iterable[str]) -> Iterator[str]:
         signal.alarm(_TIME)
         row = json.loads(text)
         octets = bytes.fromhex(row["frame"])
-        yield json.dumps({"line": decode.words(octets).summary, "marks": _marked(marks, row, octets)})
+        yield json.dumps({"line": _text(decode.words(octets).summary), "marks": _marked(marks, row, octets)})
         signal.alarm(0)
+
+
+def _text(words: str) -> str:
+    """Without halves of surrogate pairs, which are no text to anybody else."""
+    return words.encode(errors="replace").decode()
 
 
 def _marked(marks: Marks, row: dict[str, Any], octets: bytes) -> list[str]:
@@ -46,7 +51,7 @@ def _marked(marks: Marks, row: dict[str, Any], octets: bytes) -> list[str]:
         row["at"], "" if leaves else row["port"], (row["port"],) if leaves else (), row["vlan"] or 0, (octets,)
     )
     found = marks.of(passed)
-    return [(f"{mark.word}: {mark.detail}" if mark.detail else mark.word)[:_LONGEST] for mark in found]
+    return [_text(f"{mark.word}: {mark.detail}" if mark.detail else mark.word)[:_LONGEST] for mark in found]
 
 
 def _give_up_powers() -> None:
