@@ -109,7 +109,7 @@ def test_a_port_that_goes_down_is_seen_within_two_seconds(shown: Shown) -> None:
     went = time.monotonic()
     until(lambda: "down" in browser.text("main tr[data-row='db']"), "it to be shown down")
     assert time.monotonic() - went < 2.0
-    assert browser.find(".picture a.node.down").get_attribute("aria-label") == "db, down"
+    assert browser.find(".picture a.node.down").get_attribute("aria-label") == "db down"
     assert browser.text("[role=status]") == "Port db is down."
     set_link(shown, "db", "up")
     until(lambda: "up" in browser.text("main tr[data-row='db']"), "it to be shown up")

@@ -10,15 +10,16 @@ export function Node({ row, rate, place, plan, href, reachable, enter }) {
   const line = plan.dense ? 0 : { left: -2, right: -2, top: -24, bottom: 21 }[side];
   const kind = row.state === "up" ? (rate.drops ? "drops" : "up") : row.state;
   const radius = plan.dense ? 4 : 6;
-  return html`<a href=${href} class=${`node ${kind}`} tabindex=${reachable ? 0 : -1} onFocus=${enter} aria-label=${words(row, rate)}>
+  const name = shortened(row.port, plan);
+  const second = secondLine(row, rate, plan);
+  return html`<a href=${href} class=${`node ${kind}`} tabindex=${reachable ? 0 : -1} onFocus=${enter} aria-label=${words(row, rate, name, second)}>
     <rect class="target" ...${target(place, plan)} rx="6" />
     ${rate.drops > 0 && row.state === "up"
       ? html`<path class="dot" d=${`M${x} ${y - radius - 1}l${radius + 1} ${radius * 2}h${-2 * radius - 2}z`} />`
       : html`<circle class="dot" cx=${x} cy=${y} r=${radius} />`}
     ${row.state !== "up" && html`<path class="cross" d=${`M${x - radius} ${y + radius}l${2 * radius} ${-2 * radius}`} />`}
     <text x=${x + dx} y=${y + line + (plan.dense ? 4 : 0)} text-anchor=${anchor}>
-      <tspan class="name">${shortened(row.port, plan)}</tspan>
-      ${plan.dense ? plan.width >= NARROW && dense(row, rate) : html`<tspan class="rate" x=${x + dx} dy="15">${detail(row, rate)}</tspan>`}
+      <tspan class="name">${name}</tspan>${" "}${second && (plan.dense ? html`<tspan class="rate" dx="3">${second}</tspan>` : html`<tspan class="rate" x=${x + dx} dy="15">${second}</tspan>`)}
     </text>
   </a>`;
 }
@@ -46,22 +47,20 @@ function shortened(name, plan) {
   return name.length > most ? `${name.slice(0, most - 1)}…` : name;
 }
 
-/** The second line of a port. */
-function detail(row, rate) {
+/** What stands below the name, or beside it where there is little room, or not at all where there is none. */
+function secondLine(row, rate, plan) {
+  if (plan.dense && plan.width < NARROW) return "";
   if (row.state !== "up") return stateWord(row.state);
   if (rate.drops) return `drops ${short(rate.drops).join("\u2009")}/s`;
   const busy = Math.max(rate.in.bits, rate.out.bits);
+  if (!busy && plan.dense) return "";
   return busy ? bits(busy) : "quiet";
 }
 
-function dense(row, rate) {
-  const text = detail(row, rate);
-  return text === "quiet" ? "" : html`<tspan class="rate" dx="6">${text}</tspan>`;
-}
-
-/** What a screen reader says of the port. */
-function words(row, rate) {
-  if (row.state !== "up") return `${row.port}, ${stateWord(row.state)}`;
+/** What a screen reader says of the port: what is seen, so that it can be called by that, and the rest. */
+function words(row, rate, name, second) {
+  const seen = `${name}${second && ` ${second}`}${name === row.port ? "" : `, ${row.port}`}`;
+  if (row.state !== "up") return second ? seen : `${seen}, ${stateWord(row.state)}`;
   const drops = rate.drops ? `drops ${frames(rate.drops)}` : "no drops";
-  return `${row.port}, up, ${bits(rate.in.bits)} in, ${bits(rate.out.bits)} out, ${drops}`;
+  return `${seen}, up, ${bits(rate.in.bits)} in, ${bits(rate.out.bits)} out, ${drops}`;
 }

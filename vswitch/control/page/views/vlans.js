@@ -21,6 +21,6 @@ export function Vlans() {
   return html`<${Card} title="VLANs">
     <${Refusal} text=${error} />
     <${Table} caption="VLANs and their ports" columns=${COLUMNS} rows=${data ?? []} name=${(row) => String(row.vlan)}
-      find=${(row) => `${row.vlan} ${row.tagged.join(" ")} ${row.untagged.join(" ")} ${row.pvid.join(" ")}`} hint="Filter VLANs" empty=${data ? "There are none." : "Asking …"} />
+      find=${(row) => `${row.vlan} ${row.tagged.join(" ")} ${row.untagged.join(" ")} ${row.pvid.join(" ")}`} hint="Filter VLANs" empty=${data ? "VLAN filtering is off: tags pass untouched, and everything is VLAN 1." : "Asking …"} />
   <//>`;
 }
