@@ -21,7 +21,8 @@ AXE = Path(__file__).parent / "vendor" / "axe.js"
 
 _WATCH = """
 window.__refused = [];
-document.addEventListener('securitypolicyviolation', (event) => window.__refused.push(event.violatedDirective + ' ' + event.blockedURI));
+document.addEventListener('securitypolicyviolation',
+    (event) => window.__refused.push(event.violatedDirective + ' ' + event.blockedURI));
 """
 
 
@@ -35,8 +36,8 @@ class Browser:
         options.binary_location = shutil.which("chromium") or "chromium"
         for argument in (
             "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync", "--force-color-profile=srgb",
-            f"--user-data-dir={self.home / 'profile'}", "--lang=en-GB",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            "--force-color-profile=srgb", f"--user-data-dir={self.home / 'profile'}", "--lang=en-GB",
         ):  # fmt: skip
             options.add_argument(argument)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
@@ -110,11 +111,24 @@ class Browser:
         lines = [f"{each['level']}: {each['message']}" for each in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]
         return lines + list(self.run("const found = window.__refused ?? []; window.__refused = []; return found"))
 
+    def downloaded(self, suffix: str) -> Path:
+        """The one file of this kind that was downloaded, once it is whole."""
+        until(lambda: self._whole(suffix), f"a download of {suffix}")
+        return next(self.downloads.glob(f"*{suffix}"))
+
+    def _whole(self, suffix: str) -> bool:
+        names = [path.name for path in self.downloads.iterdir()]
+        return any(name.endswith(suffix) for name in names) and not any(name.endswith(".crdownload") for name in names)
+
+    def fits(self) -> bool:
+        """Whether nothing makes the page scroll sideways."""
+        return bool(self.run("return document.documentElement.scrollWidth <= document.documentElement.clientWidth"))
+
     def axe(self) -> list[str]:
         """What axe-core finds wrong with the page as it is, in its own words."""
         self.driver.execute_cdp_cmd("Runtime.evaluate", {"expression": AXE.read_text()})
         found = self.driver.execute_async_script(
-            "const done = arguments[0]; axe.run(document, {resultTypes: ['violations']}).then((all) => done(all.violations))"
+            "axe.run(document, {resultTypes: ['violations']}).then((all) => arguments[0](all.violations))"
         )
         return [f"{each['id']}: {node['html']} {node['failureSummary']}" for each in found for node in each["nodes"]]
 

@@ -73,7 +73,8 @@ class Shown:
     def value(self, port: str, column: int) -> float:
         """The number that the table of ports has in a column."""
         found = self.browser.run(
-            "return document.querySelector(`main tr[data-row='${arguments[0]}']`)?.children[arguments[1]].querySelector('data')?.value",
+            "const row = document.querySelector(`main tr[data-row='${arguments[0]}']`);"
+            "return row?.children[arguments[1]].querySelector('data')?.value",
             port, column,
         )  # fmt: skip
         return float(found or 0)
@@ -81,3 +82,6 @@ class Shown:
 
 IN, OUT, FRAMES_IN, FRAMES_OUT, DROPS = 2, 3, 5, 6, 7
 """Columns of the table of ports."""
+
+DESK, PHONE = (1280, 900), (360, 740)
+"""Widths and heights of a window."""

@@ -156,4 +156,9 @@ def counters(guest: Guest, device: str) -> dict[str, int]:
         text = Path("/proc/thread-self/net/dev").read_text()
     namespace.close()
     words = next(line.split(":")[1].split() for line in text.splitlines() if line.strip().startswith(f"{device}:"))
-    return {"rx_bytes": int(words[0]), "rx_frames": int(words[1]), "tx_bytes": int(words[8]), "tx_frames": int(words[9])}
+    return {
+        "rx_bytes": int(words[0]),
+        "rx_frames": int(words[1]),
+        "tx_bytes": int(words[8]),
+        "tx_frames": int(words[9]),
+    }

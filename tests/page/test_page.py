@@ -18,7 +18,7 @@ from vswitch.core.verdict import Reason
 from vswitch.ports import netns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.page.browser import Browser
@@ -119,17 +119,21 @@ def test_a_capture_is_saved_and_tshark_reads_it(shown: Shown) -> None:
     browser = shown.open("ports/web")
     browser.click("[role=tab]", "Capture")
     browser.find("input[name=filter]").send_keys("udp")
-    for name, value in (("count", "20"), ("seconds", "20")):
-        browser.find(f"input[name={name}]").clear()
-        browser.find(f"input[name={name}]").send_keys(value)
+    fill(browser, count="20", seconds="20")
+    time.sleep(1.2)  # what is typed stays, while the page is drawn anew
     browser.click("form button[type=submit]", "Start")
     until(lambda: "saved as" in browser.text("form [role=status]"), "the capture to end")
     assert browser.text("form [role=status]").startswith("20 packets")
-    until(lambda: list(browser.downloads.glob("*.pcapng")), "the download")
-    saved = next(browser.downloads.glob("*.pcapng"))
+    saved = browser.downloaded(".pcapng")
     assert saved.name.startswith(f"{shown.tag}-web-20")
     assert len(tshark(saved).splitlines()) == 20
     saved.unlink()
+
+
+def fill(browser: Browser, **values: str) -> None:
+    for name, value in values.items():
+        browser.find(f"input[name={name}]").clear()
+        browser.find(f"input[name={name}]").send_keys(value)
 
 
 def tshark(path: Path) -> str:
@@ -140,12 +144,12 @@ def tshark(path: Path) -> str:
 def test_a_capture_that_is_stopped_is_whole(shown: Shown) -> None:
     browser = shown.open("ports/db")
     browser.click("[role=tab]", "Capture")
+    fill(browser, count="100000", seconds="60")
     browser.click("form button[type=submit]", "Start")
     until(lambda: browser.text("form [role=status]")[:1] not in ("", "0"), "packets")
     browser.click("form button", "Stop")
     until(lambda: "saved as" in browser.text("form [role=status]"), "it to be saved")
-    until(lambda: list(browser.downloads.glob("*.pcapng")), "the download")
-    saved = next(browser.downloads.glob("*.pcapng"))
+    saved = browser.downloaded(".pcapng")
     said = int(browser.text("form [role=status]").split(" packet")[0].replace("\u2009", ""))
     assert len(tshark(saved).splitlines()) == said > 0
     saved.unlink()
@@ -230,7 +234,10 @@ def test_conversations_and_history_are_shown(shown: Shown) -> None:
 
 def test_the_keyboard_is_enough(shown: Shown) -> None:
     browser = shown.open()
-    active: Callable[[str], str] = lambda what: str(browser.run(f"return document.activeElement.{what}"))  # noqa: E731
+
+    def active(what: str) -> str:
+        return str(browser.run(f"return document.activeElement.{what}"))
+
     browser.run("document.activeElement.blur()")
     browser.press(Keys.TAB)
     assert active("textContent") == "Skip to the content"

@@ -39,15 +39,15 @@ export function Capture({ port, show }) {
     <fieldset disabled=${progress !== null}>
       <label class="long">Filter <input type="text" name="filter" placeholder="icmp or arp" spellcheck=${false} autocomplete="off" aria-describedby="filter-help" />
         <small id="filter-help">as tcpdump has it; all frames where it is empty</small></label>
-      <label>Packets, at most <input type="number" name="count" min="1" max="1000000" value="1000" required /></label>
-      <label>Seconds, at most <input type="number" name="seconds" min="1" max="3600" value="10" required /></label>
+      <label>Packets, at most <input type="number" name="count" min="1" max="1000000" defaultValue="1000" required /></label>
+      <label>Seconds, at most <input type="number" name="seconds" min="1" max="3600" defaultValue="10" required /></label>
       <label class="check"><input type="checkbox" name="drops" /> only dropped frames</label>
       <label class="check"><input type="checkbox" name="as_on_wire" /> superframes cut as on the wire</label>
     </fieldset>
     <div class="row">
       ${progress
-        ? html`<button type="button" onClick=${() => running.current?.abort()}>Stop and save</button>`
-        : html`<button type="submit" class="main">Start the capture</button>`}
+        ? html`<button key="stop" type="button" onClick=${() => running.current?.abort()}>Stop and save</button>`
+        : html`<button key="start" type="submit" class="main">Start the capture</button>`}
       <p role="status">${progress ? `${plural(progress.packets, "packet")}, ${octets(progress.seen)} …` : done}</p>
     </div>
     <${Refusal} text=${error} />
