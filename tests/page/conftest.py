@@ -40,13 +40,24 @@ def browser() -> Iterator[Browser]:
 class Shown:
     """A switch, its guests, and its page in a browser."""
 
-    def __init__(self, folder: Path, browser: Browser, ports: dict[str, dict[str, Any]], **options: Any) -> None:
-        self.tag = unique("p")
+    def __init__(
+        self,
+        folder: Path,
+        browser: Browser,
+        ports: dict[str, dict[str, Any]],
+        *,
+        name: str = "",
+        tag: str = "",
+        **options: Any,
+    ) -> None:
+        """tag: what devices and namespaces begin with.  options: of the configuration."""
+        self.tag = tag or unique("p")
+        self.name = name or self.tag
         self.browser = browser
         self.guests = Guests(list(ports), self.tag)
         self.origin = f"127.0.0.1:{free_port()}"
         page = {"listen": self.origin, "token": TOKEN}
-        self.running = Running(folder, config(self.tag, ports, self.tag, page=page, **options))
+        self.running = Running(folder, config(self.name, ports, self.tag, page=page, **options))
         self.traffic = Traffic()
 
     def __enter__(self) -> Shown:

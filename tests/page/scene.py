@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -31,6 +33,25 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
+@dataclass
+class Paced:
+    """Something that is sent again and again, `rate` times a second, give or take a share of `swing`."""
+
+    source: socket.socket
+    octets: bytes
+    rate: float
+    swing: float = 0.0
+    due: float = 0.0
+
+    def send(self, seconds: float, phase: float) -> None:
+        """What is due after so many seconds more, at a phase of -1 to 1."""
+        self.due += self.rate * seconds * (1 + self.swing * phase)
+        while self.due >= 1:
+            with contextlib.suppress(OSError):  # refused, or the interface is down for a while
+                self.source.send(self.octets)
+            self.due -= 1
+
+
 class Traffic:
     """Guests that send to each other, each at a rate of its own, until the context ends."""
 
@@ -38,23 +59,23 @@ class Traffic:
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._open = contextlib.ExitStack()
-        self._paced: list[tuple[socket.socket, bytes, float]] = []
+        self._paced: list[Paced] = []
 
     def __enter__(self) -> Self:
         return self
 
-    def datagrams(self, sender: Guest, receiver: Guest, address: str, bits: float, port: int = 9000) -> None:
-        """UDP from one to the other, at so many bit/s of payload."""
+    def datagrams(self, sender: Guest, receiver: Guest, address: str, bits: float, swing: float = 0.0) -> None:
+        """UDP from one to the other, at so many bit/s of payload, or around that."""
+        port = 9000 + len(self._paced)
         sink = self._open.enter_context(receiver.open_socket(socket.AF_INET, socket.SOCK_DGRAM))
-        sink.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sink.bind((address, port))
         source = self._open.enter_context(sender.open_socket(socket.AF_INET, socket.SOCK_DGRAM))
         source.connect((address, port))
-        self._paced.append((source, bytes(_DATAGRAM), bits / 8 / _DATAGRAM))
+        self._paced.append(Paced(source, bytes(_DATAGRAM), bits / 8 / _DATAGRAM, swing))
 
     def frames(self, sender: Guest, interface: str, frame: bytes, rate: float) -> None:
         """The same frame, so many times a second."""
-        self._paced.append((self._open.enter_context(sender.wire(interface)), frame, rate))
+        self._paced.append(Paced(self._open.enter_context(sender.wire(interface)), frame, rate))
 
     def stream(self, sender: Guest, receiver: Guest, address: str, bits: int) -> None:
         """One TCP connection that carries so many bit/s."""
@@ -87,15 +108,12 @@ class Traffic:
         thread.start()
 
     def _pace(self) -> None:
-        begin = time.monotonic()
-        sent = [0] * len(self._paced)
+        last = begin = time.monotonic()
         while not self._stop.wait(_TICK):
-            since = time.monotonic() - begin
-            for number, (source, octets, rate) in enumerate(self._paced):
-                while sent[number] < since * rate:
-                    with contextlib.suppress(OSError):  # refused, or the interface is down for a while
-                        source.send(octets)
-                    sent[number] += 1
+            now = time.monotonic()
+            for number, paced in enumerate(self._paced):
+                paced.send(now - last, math.sin((now - begin) / (5 + 3 * number) + number))
+            last = now
 
     def _pour(self, client: socket.socket) -> None:
         chunk = bytes(1 << 16)

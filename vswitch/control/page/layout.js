@@ -64,7 +64,7 @@ function beside(count, width) {
     const rows = isLeft ? left : count - left;
     const at = isLeft ? index : index - left;
     const y = height / 2 + (at - (rows - 1) / 2) * row;
-    const hub = box.y + (box.height * (at + 0.5)) / rows;
+    const hub = narrow ? y : box.y + (box.height * (at + 0.5)) / rows;
     return isLeft
       ? { x: reach, y, side: "left", hub: { x: box.x, y: hub } }
       : { x: width - reach, y, side: "right", hub: { x: box.x + box.width, y: hub } };

@@ -14,7 +14,8 @@ export function Sparkline({ samples }) {
   const line = (values) => values.map((value, index) => `${index ? "L" : "M"}${place(index, values.length)} ${height(value, top)}`).join("");
   const area = `${line(into)}V${HEIGHT}H${place(0, into.length)}Z`;
   return html`<svg class="spark" width=${WIDTH} height=${HEIGHT} viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} aria-hidden="true" focusable="false">
-    <path class="in" d=${area} />
+    <path class="area" d=${area} />
+    <path class="in" d=${line(into)} />
     <path class="out" d=${line(out)} />
   </svg>`;
 }
