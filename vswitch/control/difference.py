@@ -91,7 +91,7 @@ def _whole(config: SwitchConfig) -> dict[str, Any]:
         "metrics": str(config.metrics.listen) if config.metrics else None,
         "page": str(config.page.listen) if config.page else None,
         "page.token_file": config.page.token_file if config.page else None,
-        "page.hosts": list(config.page.hosts) if config.page else None,
+        "page.hosts": list(config.page.hosts) or None if config.page else None,
     }
 
 

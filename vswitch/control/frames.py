@@ -142,6 +142,8 @@ async def _decoded(process: Process, row: dict[str, Any]) -> dict[str, Any]:
     """A row with what its frame says. Raises OSError or ValueError where the process is of no use any longer."""
     assert process.stdin is not None  # noqa: S101
     assert process.stdout is not None  # noqa: S101
+    if process.stdin.is_closing():
+        raise BrokenPipeError  # uvloop would raise RuntimeError
     process.stdin.write(json.dumps(row).encode() + b"\n")
     await process.stdin.drain()
     del row["frame"]

@@ -197,11 +197,10 @@ class Live:
         self._told = self._service.chronicle.history.number
         try:
             while self._viewers:
-                tick += 1
-                await asyncio.sleep(max(0.0, begin + tick * TICK - loop.time()))
-                late = max(0.0, loop.time() - begin - tick * TICK)
-                tick += int(late / TICK)
-                await self._tell(tick, late)
+                wake = max(begin + (tick + 1) * TICK, loop.time())
+                await asyncio.sleep(wake - loop.time())
+                tick = max(tick + 1, int((loop.time() - begin) / TICK))
+                await self._tell(tick, max(0.0, loop.time() - wake))
         finally:
             self._looking = None
             self._talkers.forget()

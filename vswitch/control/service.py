@@ -442,7 +442,8 @@ async def _listen(what: str, listen: Callable[[ListenAddress], Awaitable[None]],
     try:
         await listen(address)
     except OSError as error:
-        raise ConflictError(f"{what}: cannot listen on {address}: {error.strerror}") from error
+        why = os.strerror(error.errno) if error.errno else error  # that of create_server() says the address again
+        raise ConflictError(f"{what}: cannot listen on {address}: {why}") from error
 
 
 def _gone(old: SwitchConfig, new: SwitchConfig) -> Iterator[Any]:

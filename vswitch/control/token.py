@@ -53,13 +53,17 @@ def read_token(path: str) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError) as error:
         raise TokenError(f"page: cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
-    with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
             raise TokenError(f"page: {path} is no file")
-        if status.st_mode & stat.S_IROTH:
+        if mode & stat.S_IROTH:
             raise TokenError(f"page: everybody can read {path}; say `chmod o-r {path}`, and take another token")
-        octets = file.read(_MOST)
+        octets = os.read(descriptor, _MOST)
+    except OSError as error:
+        raise TokenError(f"page: cannot read {path}: {error.strerror}") from None
+    finally:
+        os.close(descriptor)
     try:
         return parse_token(octets.decode(errors="replace").strip())
     except ValueError as error:

@@ -6,6 +6,7 @@ Whoever calls is a stranger until the rules of `access` say otherwise: connectio
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import hdrs, web
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 MOST_CONNECTIONS: Final = 192
 """At a time. For one more the one goes that has had nothing to say for longest."""
+
+SEND_BUFFER: Final = 256 * 1024
+"""Octets of a connection that the kernel keeps for one who does not read; it would be megabytes."""
 
 OPEN_BODY: Final = 256 * 1024
 """Octets that a call may carry without the token."""
@@ -60,6 +64,7 @@ class Page:
         await self._runner.setup()
         try:
             listener = server_socket(address)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # each connection inherits it
         except OSError:
             await self._runner.cleanup()
             raise

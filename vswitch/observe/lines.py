@@ -68,6 +68,7 @@ def _give_up_powers() -> None:
 
 def main() -> None:
     """Until the input ends."""
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # libuv lets a child have what its parent was given by its own
     decode.words(bytes(60))  # what scapy loads late it loads now
     _give_up_powers()
     for text in answers(sys.stdin):
