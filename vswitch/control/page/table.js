@@ -1,5 +1,5 @@
 // Tables that sort by a click on a heading, and show what has the letters of a search.
-import { useState } from "./vendor/hooks.js";
+import { useMemo, useState } from "./vendor/hooks.js";
 import { html } from "./html.js";
 import { Down, Find, Up } from "./icons.js";
 import { whole } from "./units.js";
@@ -21,8 +21,8 @@ const MOST = 500;
 export function Table({ caption, columns, rows, name, find, hint = "Filter", empty = "Nothing yet.", begin = null, aside }) {
   const [order, setOrder] = useState(begin);
   const [text, setText] = useState("");
-  const found = find ? rows.filter((row) => matches(find(row), text)) : rows;
-  const sorted = order ? sort(found, columns[order.column], order.down) : found;
+  const found = useMemo(() => (find && text ? rows.filter((row) => matches(find(row), text)) : rows), [rows, text]);
+  const sorted = useMemo(() => (order ? sort(found, columns[order.column], order.down) : found), [found, order]);
   return html`<div class="tabled">
     ${(find || aside) && html`<div class="bar">
       ${find && html`<${Search} text=${text} setText=${setText} hint=${hint} />`}
@@ -89,5 +89,5 @@ function sort(rows, column, down) {
   return rows.toSorted((a, b) => turn * compare(column.value(a), column.value(b)));
 }
 
-const compare = (a, b) =>
-  typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true });
+const letters = new Intl.Collator("en", { numeric: true });
+const compare = (a, b) => (typeof a === "number" && typeof b === "number" ? a - b : letters.compare(a, b));

@@ -46,7 +46,8 @@ function Direction({ way, direction: { asked, achieved } }) {
   const part = (count) => (achieved.frames ? count / achieved.frames : 0);
   const rows = [
     ["Delay", time(asked.delay), time(achieved.delay_mean)],
-    ["Jitter, and the delay of 99 %", time(asked.jitter), time(achieved.delay_p99)],
+    ["Jitter", time(asked.jitter), ""],
+    ["Delay that 99 % stay below", "", time(achieved.delay_p99)],
     ["Loss", share(asked.loss), share(achieved.loss)],
     ["Duplicated", share(asked.duplicate), share(achieved.duplicate)],
     ["Reordered", share(asked.reorder), share(part(achieved.reordered))],
