@@ -1,0 +1,99 @@
+"""How the page looks: to axe-core in every view, theme and width; without motion; with a wrong token."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.page.conftest import DESK, PHONE, Shown
+from tests.page.scene import LLDP, TAGGED
+from tests.running import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.page.browser import Browser
+
+pytestmark = [pytest.mark.program("chromium"), pytest.mark.program("chromedriver")]
+
+PORTS = 12
+VIEWS = ["ports", "stations", "vlans", "drops", "talkers", "history", "mirrors"]
+TABS = ["Counters", "Capture", "Explain", "Frames"]
+
+
+@pytest.fixture(scope="module")
+def shown(powers: None, tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Shown]:
+    names = [f"node{number:02d}" for number in range(1, PORTS + 1)]
+    ports: dict[str, dict[str, Any]] = {name: {} for name in names}
+    ports["node10"], ports["node11"] = {"trunk": [10, "20-29"], "native": 1}, {"access": 10}
+    mirrors = {"watch": {"ports": ["node01"], "direction": "both", "to": "node12"}}
+    with Shown(tmp_path_factory.mktemp("looks"), browser, ports, mirrors=mirrors) as shown:
+        guests, traffic = shown.guests, shown.traffic
+        for one, other in zip(names[0:8:2], names[1:8:2], strict=True):
+            traffic.datagrams(guests[one], guests[other], guests.address(other), 400_000)
+        traffic.frames(guests["node05"], guests.device("node05"), LLDP, 20)
+        traffic.frames(guests["node06"], guests.device("node06"), TAGGED, 20)
+        traffic.start()
+        yield shown
+
+
+@pytest.fixture(autouse=True)
+def quiet(shown: Shown) -> Iterator[None]:
+    yield
+    shown.browser.size(*DESK)
+    shown.browser.prefer()
+    assert shown.browser.complaints() == []
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_in_any_view(shown: Shown, theme: str, size: tuple[int, int]) -> None:
+    browser = shown.browser
+    browser.size(*size)
+    browser.prefer(prefers_color_scheme=theme)
+    shown.open()
+    for view in VIEWS:
+        shown.go(view)
+        until(lambda: browser.all("main tbody tr"), f"the rows of {view}")
+        assert browser.axe() == [], view
+        assert browser.fits(), view
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_in_a_port(shown: Shown, theme: str, size: tuple[int, int]) -> None:
+    browser = shown.browser
+    browser.size(*size)
+    browser.prefer(prefers_color_scheme=theme)
+    shown.open("ports/node05")
+    for tab in TABS:
+        browser.click("[role=tab]", tab)
+        if tab == "Explain":
+            browser.click("button.word", "LLDP")
+            browser.click("dialog button.main")
+            browser.find(".verdict")
+        elif tab == "Frames":
+            until(lambda: browser.all(".frames tbody tr"), "frames")
+        assert browser.axe() == [], tab
+        assert browser.fits(), tab
+    browser.press("?")
+    browser.find("dialog .keys")
+    assert browser.axe() == []
+
+
+def test_who_wants_no_motion_has_none(shown: Shown) -> None:
+    shown.browser.prefer(prefers_reduced_motion="reduce")
+    browser = shown.open()
+    until(lambda: browser.all(".picture .lane"), "traffic")
+    assert browser.run("return document.getAnimations().length") == 0
+
+
+def test_a_wrong_token_is_said_and_forgotten(shown: Shown) -> None:
+    browser = shown.browser
+    browser.open("about:blank")
+    browser.open(f"http://{shown.origin}/#token=this-is-not-the-token-0")
+    until(lambda: "does not know that token" in browser.text(".banner"), "the sentence")
+    until(lambda: "Read only" in browser.text("header"), "the page to go on without")
+    noted = [line for line in browser.complaints() if "401" not in line and "WebSocket" not in line]
+    assert noted == [], "but for what the browser notes of the refusal"
