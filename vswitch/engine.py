@@ -70,11 +70,13 @@ class Engine:
         busy_poll: float = DEFAULT_WINDOW,
         clock: Callable[[], float] = time.monotonic,
         fast_path: FastPath | None = None,
+        worker: Worker | None = None,
     ) -> None:
         """Drive `switch`.
 
         busy_poll: seconds for which the loop asks again before it sleeps; none on a machine with one core.
         clock: seconds that never go back.  fast_path: by default as VSWITCH_NATIVE says. Raises FastPathError.
+        worker: where several engines share a host, the one thread in which all of them open and close ports.
         """
         self.switch = switch
         self.clock = clock
@@ -88,7 +90,7 @@ class Engine:
         self._buffer = bytearray(ROOM)
         self._cache = FlowCache(switch, self.fast_path.table, self._buffer)
         self._buffers = [memoryview(bytearray(ROOM)) for _ in range(BURST // 2)]
-        self._worker = Worker("vswitch-links")
+        self._worker = worker or Worker("vswitch-links")
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._recent: tuple[Attached | None, Attached | None] = None, None
@@ -219,7 +221,9 @@ class Engine:
             read, flows, length, flow, done = attached.table.burst(fd, left, BURST_OCTETS, attached.port.packet)
             cache.heard(flows, attached.bridge, now)
             left -= read
-            if length < 0:
+            if length <= 0:
+                if length == 0:  # no frame is empty: the end of a socket
+                    raise ConnectionResetError("the far end hung up")
                 break
             self._flush(self._decide(attached, memoryview(self._buffer)[:length], flow, done, now))
         return most - left

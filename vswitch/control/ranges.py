@@ -21,33 +21,38 @@ _NUMBER: Final = "{n}"
 
 def spread(document: Document) -> Document:
     """The document with each range of ports spread out; every port stands where its range does."""
-    ports = document.data.get("ports") if isinstance(document.data, dict) else None
+    return spread_section(document, "ports", "port")
+
+
+def spread_section(document: Document, section: str, what: str) -> Document:
+    """The document with each range in the mapping of that name spread out. what: the word for one of its members."""
+    ports = document.data.get(section) if isinstance(document.data, dict) else None
     if not isinstance(ports, dict) or not any(_match(name) for name in ports):
         return document
     many: dict[Any, Any] = {}
     marks, mistakes = dict(document.marks), list(document.mistakes)
     for name, options in ports.items():
-        path: Path = ("ports", name)
+        path: Path = (section, name)
         inside = {where[2:]: mark for where, mark in document.marks.items() if where[:2] == path}
         try:
-            members = list(_members(name, MOST_PORTS - len(many)))
+            members = list(members_of(name, MOST_PORTS - len(many)))
         except ValueError as error:
             mistakes.append(Mistake(document.mark(path), path, str(error)))
             continue
         for member, number in members:
             if member in many or (number and member in ports):
-                mistakes.append(Mistake(document.mark(path), path, f"there is a port {member} already"))
+                mistakes.append(Mistake(document.mark(path), path, f"there is a {what} {member} already"))
                 continue
-            many[member] = _numbered(options, number) if number else options
-            marks |= _moved(inside, member)
-    return Document({**document.data, "ports": many}, marks, mistakes)
+            many[member] = numbered(options, number) if number else options
+            marks |= {(section, member, *where): mark for where, mark in inside.items()}
+    return Document({**document.data, section: many}, marks, mistakes)
 
 
 def _match(name: object) -> re.Match[str] | None:
     return _RANGE.fullmatch(name) if isinstance(name, str) else None
 
 
-def _members(name: Any, room: int) -> Iterator[tuple[Any, str]]:
+def members_of(name: Any, room: int) -> Iterator[tuple[Any, str]]:
     """The names that a key stands for, each with its number as written; none for a plain name. Raises ValueError."""
     match = _match(name)
     if match is None:
@@ -63,16 +68,12 @@ def _members(name: Any, room: int) -> Iterator[tuple[Any, str]]:
         yield f"{before}{text}{behind}", text
 
 
-def _numbered(options: Any, number: str) -> Any:
+def numbered(options: Any, number: str) -> Any:
     """The options of one port of a range."""
     if isinstance(options, str):
         return options.replace(_NUMBER, number)
     if isinstance(options, list):
-        return [_numbered(each, number) for each in options]
+        return [numbered(each, number) for each in options]
     if isinstance(options, dict):
-        return {key: _numbered(value, number) for key, value in options.items()}
+        return {key: numbered(value, number) for key, value in options.items()}
     return options
-
-
-def _moved(inside: dict[Path, Mark], member: str | int) -> dict[Path, Mark]:
-    return {("ports", member, *where): mark for where, mark in inside.items()}
