@@ -33,7 +33,7 @@ ROUTES: Final[tuple[Route, ...]] = tuple(route for feature in _FEATURES for rout
 
 def application(service: Service) -> web.Application:
     """The server of every route, and of the document that describes them."""
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[_refusals])
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[refusals])
     for route in ROUTES:
         app.router.add_route(route.method, route.path, _handler(service, route))
 
@@ -67,7 +67,7 @@ def _handler(service: Service, route: Route) -> Callable[[web.Request], Awaitabl
 
 
 @web.middleware
-async def _refusals(
+async def refusals(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     """Every mistake of a caller as one sentence with a fitting status."""

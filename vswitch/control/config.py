@@ -103,7 +103,7 @@ def _build(document: Document, file: str) -> SwitchConfig:
         if not mistakes:
             wrong((), "a configuration is a mapping with at least `name:` and `ports:`")
         raise ConfigError.of(mistakes, file)
-    ports = _ports(data.get("ports"), wrong)
+    ports = build_ports(data.get("ports"), wrong)
     top = build_model(TopLevel, {key: value for key, value in data.items() if key != "ports"}, (), wrong, known=["ports"])
     for path, message in cross_checks(data):
         wrong(path, message)
@@ -112,7 +112,7 @@ def _build(document: Document, file: str) -> SwitchConfig:
     return SwitchConfig(top, ports)
 
 
-def _ports(data: object, wrong: Any) -> dict[str, PortConfig]:
+def build_ports(data: object, wrong: Any) -> dict[str, PortConfig]:
     if not isinstance(data, dict):
         found = "nothing" if data is None else shown(data)
         wrong(("ports",), f"found {found}, expected a mapping of port names to ports")

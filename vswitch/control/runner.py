@@ -54,16 +54,16 @@ def run(path: Path, *, until_released: bool = False) -> None:
     start.
     """
     config = configuration.read(path)
-    with _place(config) as socket_path:
+    with switch_place(config) as socket_path:
         try:
-            _loop_runner()(_main(path, config, socket_path, until_released=until_released))
+            loop_runner()(_main(path, config, socket_path, until_released=until_released))
         finally:
             if until_released:
                 for left in (path, path.with_suffix(".log")):
                     left.unlink(missing_ok=True)
 
 
-def _loop_runner() -> Callable[[Coroutine[Any, Any, None]], None]:
+def loop_runner() -> Callable[[Coroutine[Any, Any, None]], None]:
     """uvloop's where it is there, plain asyncio's where not, or where VSWITCH_LOOP=asyncio asks for it."""
     if os.environ.get("VSWITCH_LOOP") == "asyncio":
         return asyncio.run
@@ -139,7 +139,7 @@ def _ready(config: SwitchConfig, fast_path: str, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _place(config: SwitchConfig) -> Iterator[Path]:
+def switch_place(config: SwitchConfig) -> Iterator[Path]:
     """Where the switch's socket, lock and ledger stand; nothing of them, nor a directory made for them, is left."""
     path = config.control_path
     made = path.parent == runtime_directory() or not path.parent.exists()

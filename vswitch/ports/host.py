@@ -72,6 +72,17 @@ class Host:
         else:
             shared.close()
 
+    def left(self) -> dict[str, int]:
+        """What a run that was killed left and nobody took over: names, and inode numbers, of namespaces."""
+        inodes: dict[str, int] = {}
+        for name in self._made:
+            namespace = None if name in self._held else netns.find(name)
+            if namespace is not None:
+                if self._is_made(name, namespace):
+                    inodes[name] = namespace.inode
+                namespace.close()
+        return inodes
+
     def settle(self) -> None:
         """Remove what a run that was killed left and nobody took over."""
         for name in [name for name in self._made if name not in self._held]:
