@@ -70,13 +70,11 @@ class Engine:
         busy_poll: float = DEFAULT_WINDOW,
         clock: Callable[[], float] = time.monotonic,
         fast_path: FastPath | None = None,
-        worker: Worker | None = None,
     ) -> None:
         """Drive `switch`.
 
         busy_poll: seconds for which the loop asks again before it sleeps; none on a machine with one core.
         clock: seconds that never go back.  fast_path: by default as VSWITCH_NATIVE says. Raises FastPathError.
-        worker: where several engines share a host, the one thread in which all of them open and close ports.
         """
         self.switch = switch
         self.clock = clock
@@ -90,7 +88,7 @@ class Engine:
         self._buffer = bytearray(ROOM)
         self._cache = FlowCache(switch, self.fast_path.table, self._buffer)
         self._buffers = [memoryview(bytearray(ROOM)) for _ in range(BURST // 2)]
-        self._worker = worker or Worker("vswitch-links")
+        self._worker = Worker("vswitch-links")
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._recent: tuple[Attached | None, Attached | None] = None, None

@@ -124,8 +124,8 @@ def expand(document: Document) -> Document:
         return document
     data = {key: value for key, value in document.data.items() if not str(key).startswith("x-")}
     document = Document(data, dict(document.marks), list(document.mistakes))
-    for section, what in zip(SECTIONS, ("switch", "guest"), strict=True):
-        document = spread_section(_deal(_count(document, section)), section, what)
+    document = spread_section(_count(document, "switches"), "switches", "switch")
+    document = spread_section(_deal(_count(document, "guests")), "guests", "guest")
     return _links(document)
 
 

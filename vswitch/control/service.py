@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from vswitch.core.vlan import PortVlan
     from vswitch.observe.capture import Capture
     from vswitch.ports.host import Host
-    from vswitch.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +62,8 @@ class ConflictError(Exception):
 class Service:
     """One switch: `start`, then changes and questions, then `stop`."""
 
-    def __init__(self, config: SwitchConfig, host: Host, worker: Worker | None = None) -> None:
-        """A switch that is to be as `config` says, on this host. worker: the one of all that share the host."""
+    def __init__(self, config: SwitchConfig, host: Host) -> None:
+        """A switch that is to be as `config` says, on this host."""
         self.config = config
         self.switch = Switch(
             (stage() for stage in STAGES),
@@ -73,7 +72,7 @@ class Service:
             limit=config.fdb.limit,
         )
         self._set_mirrors(config)
-        self.engine = Engine(self.switch, busy_poll=config.busy_poll, worker=worker)
+        self.engine = Engine(self.switch, busy_poll=config.busy_poll)
         self.chronicle = Chronicle(self.switch, self.engine.clock)
         self._exporter = Exporter(self.snapshot)
         self._host = host

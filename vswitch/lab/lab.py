@@ -98,8 +98,7 @@ class Lab:
     async def down(self) -> None:
         """End and remove everything."""
         await self._end_processes(list(self.homes.values()))
-        for switch in self.switches.values():
-            await _safely(switch.stop())
+        await _all(_safely(switch.stop()) for switch in self.switches.values())
         self.switches.clear()
         for home in self.homes.values():
             await self._worker.run(home.close)
@@ -184,13 +183,12 @@ class Lab:
             self.homes[name] = home
             if undo is not None:
                 undo.push_async_callback(self._remove_guests, [home])
-        for name in switches:
-            await self._start_switch(name, config.switches[name], undo)
+        await _all(self._start_switch(name, config.switches[name], undo) for name in switches)
         if undo is None:
             await self._move_in(list(guests))
 
     async def _start_switch(self, name: str, config: SwitchConfig, undo: AsyncExitStack | None) -> None:
-        switch = RunningSwitch(Service(config, self._host, self._worker))
+        switch = RunningSwitch(Service(config, self._host))
         await switch.start()
         self.switches[name] = switch
         if undo is not None:

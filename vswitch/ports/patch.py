@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -48,7 +49,25 @@ class Cable:
 
     def __init__(self) -> None:
         """Nobody has it yet."""
-        self.ends: list[PatchPort] = []
+        self._ends: list[PatchPort] = []
+        self._lock = threading.Lock()
+
+    def join(self, end: PatchPort) -> socket.socket | None:
+        """Take an end; its socket, if the other end is there, which is brought its own. Raises PortError."""
+        with self._lock:
+            if len(self._ends) == 2:
+                raise PortError(f"both ends of the cable {end.options.patch} are taken; name another")
+            self._ends.append(end)
+            if len(self._ends) == 1:
+                return None
+            mine, its = _pair()
+            self._ends[0].bring(its)
+            return mine
+
+    def leave(self, end: PatchPort) -> None:
+        """Let an end go."""
+        with self._lock:
+            self._ends.remove(end)
 
     def close(self) -> None:
         """Both ends let go of it."""
@@ -75,17 +94,17 @@ class PatchPort(Port):
 
     def open(self) -> None:
         """Take an end; whoever takes the second one brings the sockets of both."""
-        cable = self.host.share(self._key, Cable)
-        if len(cable.ends) == 2:
-            self.host.unshare(self._key)
-            raise PortError(f"both ends of the cable {self.options.patch} are taken; name another")
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        for other in cable.ends:
-            mine, its = _pair()
-            self._take(mine)
-            other.bring(its)
-        cable.ends.append(self)
+        cable = self.host.share(self._key, Cable)
+        try:
+            brought = cable.join(self)
+        except PortError:
+            self.host.unshare(self._key)
+            os.close(self._bell)
+            raise
         self._cable = cable
+        if brought is not None:
+            self._take(brought)
 
     def bring(self, end: socket.socket) -> None:
         """The other end has come, with this end's socket; the loop hears the bell."""
@@ -97,7 +116,7 @@ class PatchPort(Port):
         cable, self._cable = self._cable, None
         if cable is None:
             return
-        cable.ends.remove(self)
+        cable.leave(self)
         self.host.unshare(self._key)
         self.lose()
         brought, self._brought = self._brought, None
