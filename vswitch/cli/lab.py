@@ -171,7 +171,9 @@ def execute(
 def ping(
     lab: Named = None,
     guests: Annotated[list[str] | None, typer.Argument(metavar="[GUEST]...", help="Only from and to these.")] = None,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, max=60, help="How long an answer may take.")] = 2.0,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, max=60, help="How long an answer may take.")
+    ] = 2.0,
     as_json: Json = False,
 ) -> None:
     """Ping from every guest to every other one, as Mininet's pingall; exit status 1 where an answer lacks.
@@ -252,7 +254,11 @@ def graph(
     draw: Callable[[LabConfig], str] | None = drawing.FORMATS.get(form)
     if draw is None:
         raise CallError(f"there is no format {form!r}; take {', '.join(drawing.FORMATS)}", 2)
-    typer.echo(draw(_read(file)))
+    config = _read(file)
+    try:
+        typer.echo(draw(config))
+    except RecursionError:
+        raise CallError("so many switches in a row cannot be drawn as svg; take --format dot") from None
 
 
 @lab_app.command()

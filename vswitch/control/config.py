@@ -104,7 +104,9 @@ def _build(document: Document, file: str) -> SwitchConfig:
             wrong((), "a configuration is a mapping with at least `name:` and `ports:`")
         raise ConfigError.of(mistakes, file)
     ports = build_ports(data.get("ports"), wrong)
-    top = build_model(TopLevel, {key: value for key, value in data.items() if key != "ports"}, (), wrong, known=["ports"])
+    top = build_model(
+        TopLevel, {key: value for key, value in data.items() if key != "ports"}, (), wrong, known=["ports"]
+    )
     for path, message in cross_checks(data):
         wrong(path, message)
     if mistakes or top is None:

@@ -116,12 +116,17 @@ def _build(document: yaml.Document, file: str) -> LabConfig:
 
 @dataclass
 class _Node:
-    """What is known of a guest or a switch while links are plugged in. ports: raw, as a switch's file would say."""
+    """What is known of a guest or a switch while links are plugged in.
+
+    own: ports of the switch that the file has by themselves, as it has them.  ports: those of links, as it would.
+    """
 
     path: yaml.Path
     data: dict[str, Any]
     guest: bool
+    own: dict[str, Any] = field(default_factory=dict)
     ports: dict[str, dict[str, Any]] = field(default_factory=dict)
+    built: dict[str, PortConfig] = field(default_factory=dict)
     plugs: dict[str, Plug] = field(default_factory=dict)
     peers: dict[str, int] = field(default_factory=dict)
 
@@ -146,7 +151,7 @@ class _Builder:
         self._nodes: dict[str, _Node] = {}
         self._options: dict[str, GuestOptions] = {}
         self._links: list[tuple[_End, _End]] = []
-        self._wires: dict[str, dict[str, dict[str, Any]]] = {}
+        self._wires: dict[str, _Node] = {}
         self._shown: list[tuple[End, End]] = []
         self._name = ""
 
@@ -158,7 +163,7 @@ class _Builder:
         self._switches()
         self._guests()
         self._explicit_links()
-        deal(self._data, self._nodes_of_guests(), self._links, self._wrong)
+        deal(self._nodes_of_guests(), self._links, self._wrong)
         check_loops(self._links, self._wrong, permitted=bool(self._data.get("loops") is True))
         check_addresses(self._links, self._wrong)
         for one, other in self._links:
@@ -167,9 +172,10 @@ class _Builder:
         if lab is None:
             return None
         guests = {
-            name: GuestConfig(name, options.netns or f"{self._name}-{name}", options, tuple(node.plugs.values()))
+            name: GuestConfig(
+                name, options.netns or f"{self._name}-{name}", options, tuple(self._nodes[name].plugs.values())
+            )
             for name, options in self._options.items()
-            if (node := self._nodes[name])
         }
         self._check_namespaces(guests)
         return LabConfig(lab.name, switches, guests, tuple(self._shown), frozenset(self._wires), self._data)
@@ -203,9 +209,11 @@ class _Builder:
                 self._check_length(f"{self._name}-{name}", node.path)
                 ports = node.data.pop("ports", None)
                 if ports is not None and not isinstance(ports, dict):
-                    self._wrong((*node.path, "ports"), f"found {shown(ports)}, expected a mapping of port names to ports")
+                    self._wrong(
+                        (*node.path, "ports"), f"found {shown(ports)}, expected a mapping of port names to ports"
+                    )
                 elif ports:
-                    node.ports.update(ports)
+                    node.own = ports
 
     def _guests(self) -> None:
         for name, data in self._section("guests").items():
@@ -280,7 +288,7 @@ class _Builder:
                 return None
             if not node.guest:
                 self._wrong(path, f"{name} is a switch: only a guest's end names an interface")
-        options = {key: value for key, value in data.items() if key not in ("node", "interface")}
+        options = {key: value for key, value in data.items() if key in WireOptions.model_fields}
         if not node.guest and (extra := [key for key in _TAP if key in options and key != "mtu"]):
             self._wrong((*path, extra[0]), f"{extra[0]} belongs to a guest's end; {name} is a switch")
         return _End(node, name, interface or None, options, path)
@@ -315,7 +323,7 @@ class _Builder:
                 self._wrong((*switch.path, clash[0]), "the guest's end says that too: leave one of them out")
             options = {**switch.options, **guest.options}
             port = self._port_name(switch, guest)
-            self._occupy(switch.node.ports, port, self._attachment(guest, options, switch.name, port), switch.path)
+            self._occupy(switch.node, port, self._attachment(guest, options, switch.name, port), switch.path)
             self._shown.append((self._show(guest, str(guest.interface), {}), self._show(switch, port, options)))
         else:
             self._cable(one, other)
@@ -325,7 +333,7 @@ class _Builder:
         ports = self._port_name(one, other), self._port_name(other, one)
         cable = f"{one.name}:{ports[0]}--{other.name}:{ports[1]}"
         for end, port in zip((one, other), ports, strict=True):
-            self._occupy(end.node.ports, port, {"patch": cable, **end.options}, end.path)
+            self._occupy(end.node, port, {"patch": cable, **end.options}, end.path)
         self._shown.append((self._show(one, ports[0], one.options), self._show(other, ports[1], other.options)))
 
     def _wire(self, one: _End, other: _End) -> None:
@@ -336,10 +344,10 @@ class _Builder:
             number += 1
             name = f"{base}-{number}"
         self._check_length(f"{self._name}-{name}", one.path)
-        ports = self._wires[name] = {}
+        wire = self._wires[name] = _Node(("links",), {}, guest=False)
         for end in (one, other):
             port = self._attachment(end, {"reserved": "wire", **end.options}, name, end.name)
-            self._occupy(ports, end.name, port, end.path)
+            self._occupy(wire, end.name, port, end.path)
         self._shown.append((self._show(one, str(one.interface), one.options),
                             self._show(other, str(other.interface), other.options)))  # fmt: skip
 
@@ -360,12 +368,13 @@ class _Builder:
         home = settings.netns if settings and settings.netns else f"{self._name}-{guest.name}"
         return {**options, "tap": interface, "netns": home, "mac": mac}
 
-    def _occupy(self, ports: dict[str, dict[str, Any]], name: str, port: dict[str, Any], path: yaml.Path) -> None:
-        if name in ports:
+    def _occupy(self, switch: _Node, name: str, port: dict[str, Any], path: yaml.Path) -> None:
+        if name in switch.ports or name in switch.own:
             self._wrong(path, f"there is a port {name} there already; name it otherwise")
             return
-        build_port(port, path, self._wrong)
-        ports[name] = port
+        switch.ports[name] = port
+        if built := build_port(port, path, self._wrong):
+            switch.built[name] = built
 
     @staticmethod
     def _port_name(end: _End, other: _End) -> str:
@@ -382,15 +391,9 @@ class _Builder:
     # Switches
 
     def _finish_switches(self) -> dict[str, SwitchConfig]:
-        switches: dict[str, SwitchConfig] = {}
-        for name, node in self._nodes.items():
-            if not node.guest and (built := self._switch(name, node)):
-                switches[name] = built
-        for name, ports in self._wires.items():
-            wire = self._switch(name, _Node(("links",), {}, guest=False, ports=ports))
-            if wire:
-                switches[name] = wire
-        return switches
+        nodes = {name: node for name, node in self._nodes.items() if not node.guest} | self._wires
+        built = {name: self._switch(name, node) for name, node in nodes.items()}
+        return {name: switch for name, switch in built.items() if switch is not None}
 
     def _switch(self, name: str, node: _Node) -> SwitchConfig | None:
         data = {**node.data, "name": f"{self._name}-{name}"}
@@ -403,10 +406,11 @@ class _Builder:
 
         known = [*(key for key in TopLevel.model_fields if key not in ("name", "control")), "ports"]
         top = build_model(TopLevel, data, node.path, self._wrong, known=known)
-        ports: dict[str, PortConfig] = config.build_ports(node.ports, wrong)
-        for path, message in config.cross_checks({**data, "ports": node.ports}):
+        ports = {**config.build_ports(node.own, wrong), **node.built}
+        raw = {**node.own, **node.ports}
+        for path, message in config.cross_checks({**data, "ports": raw}):
             wrong(path, message)
-        return SwitchConfig(top, ports) if top is not None and len(ports) == len(node.ports) else None
+        return SwitchConfig(top, ports) if top is not None and len(ports) == len(raw) else None
 
 
 def _nearest(name: str, known: list[str]) -> str:

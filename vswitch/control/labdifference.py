@@ -63,15 +63,11 @@ def without(config: SwitchConfig, ports: set[str]) -> SwitchConfig:
         if mirror.to in left and all(port in left for port in mirror.ports or ())
     }
     fdb = FdbConfig.model_construct(limit=config.fdb.limit, static=static)
-    top = config.top.model_copy(
-        update={"fdb": fdb, "mirrors": mirrors, "vlan_filtering": config.vlan_aware}
-    )
+    top = config.top.model_copy(update={"fdb": fdb, "mirrors": mirrors, "vlan_filtering": config.vlan_aware})
     return SwitchConfig(top, left)
 
 
-def _guests(
-    old: Mapping[str, GuestConfig], new: Mapping[str, GuestConfig]
-) -> tuple[list[str], list[str], list[str]]:
+def _guests(old: Mapping[str, GuestConfig], new: Mapping[str, GuestConfig]) -> tuple[list[str], list[str], list[str]]:
     """Names of those that come, that go, and that change."""
     both = [name for name in new if name in old]
     moved = [name for name in both if _identity(old[name]) != _identity(new[name])]
@@ -87,7 +83,9 @@ def _identity(guest: GuestConfig) -> tuple[object, ...]:
 
 
 def _about(guest: GuestConfig) -> str:
-    at = (f"{plug.interface} at {plug.switch}" + "".join(f", {each}" for each in plug.addresses) for plug in guest.plugs)
+    at = (
+        f"{plug.interface} at {plug.switch}" + "".join(f", {each}" for each in plug.addresses) for plug in guest.plugs
+    )
     return "; ".join([*at, *(["a virtual machine"] if guest.options.qemu else [])]) or "without interfaces"
 
 

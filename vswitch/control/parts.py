@@ -7,7 +7,6 @@ came from.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from vswitch.control import config, yaml
@@ -17,6 +16,7 @@ from vswitch.units import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from vswitch.control.yaml import Mark
 

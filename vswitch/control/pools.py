@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 
-def deal(data: dict[str, Any], guests: Sequence[tuple[str, Any]], links: Sequence[tuple[Any, Any]], wrong: Any) -> None:
-    """Give the guests that name a pool an address at their first link; it stands in the data from then on."""
+def deal(guests: Sequence[tuple[str, Any]], links: Sequence[tuple[Any, Any]], wrong: Any) -> None:
+    """Give the guests that name a pool an address at their first link."""
     taken = set(_taken(links))
     left: dict[str, Iterator[IPv4Address | IPv6Address]] = {}
     first: dict[str, Any] = {}

@@ -10,7 +10,7 @@ from vswitch.control.yaml import Document, Mistake
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vswitch.control.yaml import Mark, Path
+    from vswitch.control.yaml import Path
 
 MOST_PORTS: Final = 4096
 """Ports, at most, that the ranges of one configuration make."""

@@ -35,10 +35,10 @@ def check_loops(links: Sequence[tuple[Any, Any]], wrong: Any, *, permitted: bool
         if one.node.guest or other.node.guest:
             continue
         if groups.of(one.name) == groups.of(other.name) and not permitted:
-            way = " – ".join([*_way(neighbours, one.name, other.name), one.name])
+            way = ", ".join([*_way(neighbours, one.name, other.name), one.name])
             wrong(
                 one.path if len(one.path) < 4 else one.path[:2],
-                f"the link of {one.name} and {other.name} closes the loop {way}, in which frames would go round "
+                f"the link of {one.name} and {other.name} closes a loop ({way}), in which frames would go round "
                 "without end: leave it out, or say `loops: true` if something else breaks the loop",
             )
             continue

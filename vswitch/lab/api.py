@@ -14,10 +14,10 @@ from vswitch.control.route import mapping
 if TYPE_CHECKING:
     import asyncio
 
-    from vswitch.lab.lab import Lab
+    from vswitch.lab.running import RunningLab
 
 
-def application(lab: Lab, stopping: asyncio.Event) -> web.Application:
+def application(lab: RunningLab, stopping: asyncio.Event) -> web.Application:
     """The server. stopping: set by whoever asks for the end."""
 
     async def status(_: web.Request) -> web.Response:

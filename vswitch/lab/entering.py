@@ -52,7 +52,9 @@ class Quarters:
             mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
 
-def spawn(quarters: Quarters, command: Sequence[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+def spawn(
+    quarters: Quarters, command: Sequence[str], environment: Mapping[str, str], log: Path
+) -> subprocess.Popen[bytes]:
     """Start a program there, a session of its own, what it says at the end of `log`. Raises PortError or OSError."""
     made: list[subprocess.Popen[bytes] | Exception] = []
 

@@ -145,7 +145,9 @@ class Home:
                     path.write_text(value)
                 except OSError as error:
                     if strict:
-                        raise PortError(f"guest {self.config.name}: {name} cannot be {value!r}: {error.strerror}") from error
+                        raise PortError(
+                            f"guest {self.config.name}: {name} cannot be {value!r}: {error.strerror}"
+                        ) from error
 
 
 def _route(to: str, via: str) -> dict[str, Any]:
@@ -157,4 +159,3 @@ def _route(to: str, via: str) -> dict[str, Any]:
         return {**route, "dst": "default", "family": socket.AF_INET6 if version == 6 else socket.AF_INET}
     network = ip_network(to)
     return {**route, "dst": to, "family": socket.AF_INET6 if network.version == 6 else socket.AF_INET}
-

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def command(name: str, machine: MachineOptions, cards: Iterable[list[str]]) -> list[str]:
     """The whole command. cards: the arguments of each network card; the first serial line is what QEMU says."""
     words = [machine.program, "-name", qemu_word(name), "-machine", f"accel={machine.accel}", "-m", str(machine.memory),
-             "-smp", str(machine.cpus), "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio"]  # fmt: skip
+             "-smp", str(machine.cpus), "-nodefaults", "-no-user-config", "-display", "none",
+             "-serial", "stdio"]  # fmt: skip
     for option in ("kernel", "initrd", "append"):
         if value := getattr(machine, option):
             words += [f"-{option}", value]

@@ -142,7 +142,9 @@ def _collect(waiting: dict[tuple[Pinger, int], tuple[Pair, float]], timeout: flo
     """Take in answers until there are all, or time is up."""
     deadline = time.perf_counter() + timeout
     poll = select.epoll()
-    sockets = {raw.fileno(): (pinger, raw) for pinger in {pair[0] for pair, _ in waiting.values()} for raw in pinger.raws}
+    sockets = {
+        raw.fileno(): (pinger, raw) for pinger in {pair[0] for pair, _ in waiting.values()} for raw in pinger.raws
+    }
     with poll:
         for fd in sockets:
             poll.register(fd, select.EPOLLIN)

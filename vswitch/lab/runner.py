@@ -15,8 +15,8 @@ from vswitch.control.runner import RunError, loop_runner
 from vswitch.control.server import ControlServer
 from vswitch.control.service import ConflictError
 from vswitch.lab.api import application
-from vswitch.lab.lab import Lab
 from vswitch.lab.place import Place
+from vswitch.lab.running import RunningLab
 from vswitch.ports import PortError
 from vswitch.worker import Worker
 
@@ -47,7 +47,7 @@ def clear(name: str) -> bool:
 
 
 async def _main(path: Path, config: topology.LabConfig) -> None:
-    lab = Lab(config)
+    lab = RunningLab(config)
     engine = logging.getLogger("vswitch.engine")
     engine.setLevel(logging.WARNING)  # of hundreds of ports that come up nobody wants to read
     stopping = asyncio.Event()
@@ -80,7 +80,7 @@ async def _main(path: Path, config: topology.LabConfig) -> None:
         await lab.down()
 
 
-def _ready(lab: Lab) -> None:
+def _ready(lab: RunningLab) -> None:
     """Say that the lab is up: to a person, and to systemd where that started it."""
     config = lab.config
     counts = (_many(len(config.guests), "guest"), _many(len(config.switches) - len(config.wires), "switch"),
@@ -100,7 +100,7 @@ def _spawn(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> N
     task.add_done_callback(tasks.discard)
 
 
-async def _reload(lab: Lab, path: Path) -> None:
+async def _reload(lab: RunningLab, path: Path) -> None:
     """SIGHUP: bring the lab to its file as it is now, or leave it as it was."""
     try:
         new = await Worker("vswitch-configuration").run(partial(topology.read, path))

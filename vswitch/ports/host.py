@@ -1,4 +1,4 @@
-"""What the ports of one switch, or of a lab's, share: descriptors by name, and the namespaces that it made, remembered on disk.
+"""What the ports of a switch, or of a lab, share: descriptors by name, and namespaces that it made, known on disk.
 
 The ledger is written before a namespace has its name. After a kill -9 the next start of the switch takes what it
 still needs of them over, guests and all, and removes the rest. A namespace whose cookie is not the one written down is

@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack, ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vswitch.control import lab as topology
 from vswitch.control.api import application
 from vswitch.control.difference import compare
 from vswitch.control.labdifference import compare_labs, without
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from vswitch.control.lab import GuestConfig, LabConfig
+    from vswitch.control.lab import GuestConfig, LabConfig, Plug
     from vswitch.control.labdifference import LabDifference
     from vswitch.control.schema import SwitchConfig
 
@@ -67,11 +66,8 @@ class RunningSwitch:
         self._place.close()
 
 
-class Lab:
-    """Switches, guests and links, as a topology says.
-
-    Its methods are coroutines of one loop. `vswitch.lab.Lab` is the same for programs that have none.
-    """
+class RunningLab:
+    """Switches, guests and links, as a topology says. Its methods are coroutines of one loop."""
 
     def __init__(self, config: LabConfig) -> None:
         """Not up yet."""
@@ -129,7 +125,7 @@ class Lab:
             "pid": os.getpid(),
             "uptime": round(time.monotonic() - self._started, 3),
             "hosts": str(self.place.hosts),
-            "switches": [self._switch(name) for name in self.switches],
+            "switches": [self._switch(name) for name in self.config.switches if name in self.switches],
             "guests": [self._guest(home) for home in self.homes.values()],
             "links": [
                 [{"node": end.node, "name": end.name} for end in link] for link in self.config.links
@@ -165,7 +161,7 @@ class Lab:
             "environment": dict(config.options.environment),
         }  # fmt: skip
 
-    def _state(self, plug: topology.Plug) -> str:
+    def _state(self, plug: Plug) -> str:
         switch = self.switches.get(plug.switch)
         attached = switch.service.engine.attached.get(plug.port) if switch else None
         return attached.port.state.value if attached else PortState.NOT_PRESENT.value
@@ -200,7 +196,7 @@ class Lab:
     async def _move_in(self, guests: Iterable[str]) -> None:
         """Settings, routes and commands, now that every guest has its interfaces."""
         homes = [self.homes[name] for name in guests]
-        await self._worker.run(lambda: [home.furnish() for home in homes])
+        await self._worker.run(partial(_furnish, homes))
         await _all(home.set_up() for home in homes)
         for home in homes:
             self._run(home)
@@ -231,7 +227,7 @@ class Lab:
                 undo.push_async_callback(self._become, name, self.switches[name].service.config)
                 await self._become(name, new.switches[name])
             await self._refurnish(difference.changed, new, undo)
-            await self._worker.run(lambda: [self.homes[name].furnish() for name in difference.added])
+            await self._worker.run(partial(_furnish, [self.homes[name] for name in difference.added]))
             undo.pop_all()
         self.config = new
         for name in difference.switches_removed:
@@ -294,6 +290,11 @@ class Lab:
         self.place.note_sockets(switch.control_path for switch in config.switches.values())
         guests = config.guests.values()
         self.place.write_hosts({guest.name: guest.addresses() for guest in guests}, [guest.netns for guest in guests])
+
+
+def _furnish(homes: Iterable[Home]) -> None:
+    for home in homes:
+        home.furnish()
 
 
 def _commands(guest: GuestConfig) -> tuple[object, ...]:
