@@ -143,7 +143,7 @@ def test_a_loop_is_refused_and_named_unless_told_otherwise() -> None:
         ("{a: {netns: x}, b: {netns: x}}", "guests.b.netns: x is the home of a"),
         ("{a: {netns: /proc/1/ns/net}}", "a guest's namespace goes by a name of `ip netns`"),
         ("{a: {switch: s, pool: 10.0.0.1/24}}", "'10.0.0.1/24' is not a network such as 10.0.0.0/16"),
-        ("{a: {switch: s, qemu: {kernel: k}, address: 10.0.0.1/24}}", "a virtual machine sets its interfaces up itself"),
+        ("{a: {switch: s, qemu: {kernel: k}, address: 10.0.0.1/24}}", "sets its interfaces up itself"),
         ("{a: {switch: s, qemu: {}, run: x}}", "what a virtual machine does inside is its own affair"),
         ("{a: {switch: s, impair: {sead: 7}}}", "impair"),
     ],
