@@ -45,7 +45,8 @@ def test_dot_and_mermaid_have_every_node_and_link() -> None:
 
 def test_options_of_an_end_are_written_at_it_and_a_loop_is_drawn() -> None:
     drawn = lab.load(
-        "name: t\nloops: true\nswitches: {a: , b: , c: }\nguests: {g: {switch: a, access: 10}, vm: {switch: b, qemu: {}}}\n"
+        "name: t\nloops: true\nswitches: {a: , b: , c: }\n"
+        "guests: {g: {switch: a, access: 10}, vm: {switch: b, qemu: {}}}\n"
         "links: [[a, b], [b, c], [{node: c, trunk: [10, 20]}, a]]\n"
     )
     picture = graph.svg(drawn)

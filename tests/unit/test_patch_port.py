@@ -25,8 +25,12 @@ FRAME = bytes.fromhex("ffffffffffff 020000000001 88b5") + bytes(46)
 SUPERFRAME = bytes(65000)
 
 
+def options(name: str, **more: int) -> PatchOptions:
+    return PatchOptions.model_validate({"patch": name, **more})
+
+
 def port(host: Host, name: str = "c") -> PatchPort:
-    return PatchPort(PatchOptions(patch=name), host)
+    return PatchPort(options(name), host)
 
 
 def pair(host: Host) -> tuple[PatchPort, PatchPort]:
@@ -135,9 +139,9 @@ def test_ends_that_open_at_once_meet() -> None:
 
 def test_the_mtu_changes_in_place_and_the_cable_does_not() -> None:
     one, other = pair(Host())
-    assert one.change(PatchOptions(patch="c", mtu=1500))
+    assert one.change(options("c", mtu=1500))
     assert one.capabilities.mtu == 1500
-    assert not one.change(PatchOptions(patch="d"))
+    assert not one.change(options("d"))
     one.close()
     other.close()
 
