@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from vswitch.control.runner import RunError, switch_place
 from vswitch.control.server import ControlServer
 from vswitch.control.service import ConflictError, Service
 from vswitch.lab import machine
+from vswitch.lab.api import application as lab_application
 from vswitch.lab.entering import inhabitants
 from vswitch.lab.home import Home
 from vswitch.lab.place import Place, end
@@ -25,7 +26,7 @@ from vswitch.ports.host import Host
 from vswitch.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from vswitch.control.lab import GuestConfig, LabConfig, Plug
@@ -79,23 +80,50 @@ class RunningLab:
         self._changing = asyncio.Lock()
         self._started = time.monotonic()
         self._host = Host()
+        self._server: ControlServer | None = None
+        self.when_asked_to_end: Callable[[], None] | None = None
+        """Called when somebody asks the lab to go down; None: nobody may."""
+        self._given_up = False
 
     async def up(self) -> None:
-        """Make everything. Raises PlaceError, PortError, ConflictError or RunError, with nothing left behind."""
+        """Make everything. Raises PlaceError, PortError, ConflictError or RunError, with nothing left behind.
+
+        Whoever is cancelled meanwhile has to wait until what is being made can be removed again.
+        """
+        work = asyncio.ensure_future(self._up())
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            self._give_up()
+            await asyncio.wait((work,))
+            if work.exception() is None:
+                await self.down()
+            raise
+
+    async def _up(self) -> None:
         if await self._worker.run(self.place.take):
             log.warning("cleared up after an earlier run of %s that was killed", self.config.name)
         self._host = Host(self.place.ledger)
         try:
             await self._add(self.config, self.config.guests, self.config.switches)
+            self._server = ControlServer(lab_application(self))
+            try:
+                await self._server.listen(self.place.control)
+            except OSError as error:
+                raise RunError(f"cannot make the control socket {self.place.control}: {error.strerror}") from error
         except BaseException:
             await self.down()
             raise
 
     async def down(self) -> None:
         """End and remove everything."""
+        server, self._server = self._server, None
+        if server is not None:
+            await server.close()
         await self._end_processes(list(self.homes.values()))
-        await _all(_safely(switch.stop()) for switch in self.switches.values())
-        self.switches.clear()
+        with _quiet():  # ends of cables are lost because everything is
+            await _all(_safely(switch.stop()) for switch in self.switches.values())
+            self.switches.clear()
         for home in self.homes.values():
             await self._worker.run(home.close)
         self.homes.clear()
@@ -115,6 +143,12 @@ class RunningLab:
                 await self._change(difference, new)
                 log.info("%s changed: %s", new.name, "; ".join(difference.lines))
             return difference.lines
+
+    def _give_up(self) -> None:
+        """Have `up` fail as soon as may be; commands that it waits for end."""
+        self._given_up = True
+        for process in [process for home in self.homes.values() for process in home.processes]:
+            process.kill()
 
     # Questions
 
@@ -174,6 +208,8 @@ class RunningLab:
         """Make guests and switches that are not there yet."""
         self._write_notes(config)
         for name in guests:
+            if self._given_up:
+                raise RunError(f"{self.config.name} was told to stop before it was up")
             home = Home(config.guests[name], self._host, self.place)
             await self._worker.run(home.open)
             self.homes[name] = home
@@ -197,6 +233,8 @@ class RunningLab:
         """Settings, routes and commands, now that every guest has its interfaces."""
         homes = [self.homes[name] for name in guests]
         await self._worker.run(partial(_furnish, homes))
+        if self._given_up:
+            raise RunError(f"{self.config.name} was told to stop before it was up")
         await _all(home.set_up() for home in homes)
         for home in homes:
             self._run(home)
@@ -290,6 +328,18 @@ class RunningLab:
         self.place.note_sockets(switch.control_path for switch in config.switches.values())
         guests = config.guests.values()
         self.place.write_hosts({guest.name: guest.addresses() for guest in guests}, [guest.netns for guest in guests])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Nothing that ports lose is worth a line meanwhile."""
+    engine = logging.getLogger("vswitch.engine")
+    before = engine.level
+    engine.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        engine.setLevel(before)
 
 
 def _furnish(homes: Iterable[Home]) -> None:
