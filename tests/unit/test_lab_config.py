@@ -191,6 +191,10 @@ def test_mistakes_of_links(link: str, expected: str) -> None:
         ("name: x\nswitches: {a: , a: }\n", "this key stands here for the second time"),
         (f"name: {'x' * 30}\nswitches: {{abc: }}\n", "and a name has 32 characters at most"),
         ("name: ../x\n", "expected a name of 1 to 32 letters"),
+        (
+            f"name: x\nguests: {{a: {{count: 4000, run: [{', '.join(['x'] * 1000)}]}}}}\n",
+            "4000 copies of this are more than",
+        ),
         ("name: x\nlinks: 5\n", "found 5, expected a list of links"),
     ],
 )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -14,6 +14,7 @@ import typer
 
 from vswitch.cli.app import _SETTINGS, PASS, Json, _fail, _wrong, app
 from vswitch.control.client import CallError, Client, listens
+from vswitch.control.place import LAB_LOG as LOG
 from vswitch.control.place import lab_directory
 
 if TYPE_CHECKING:
@@ -69,18 +70,27 @@ def _detach(file: Path) -> None:
     config = _read(file)
     if listens(lab_directory(config.name) / "control.sock"):
         raise CallError(f"the lab {config.name} runs already; `vswitch lab down {config.name}` ends it")
-    read, write = os.pipe()
-    with os.fdopen(read, "rb") as says:
+    folder = lab_directory(config.name)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+    with (folder / LOG).open("wb") as out, (folder / LOG).open(errors="replace") as says:
         process = subprocess.Popen(
             [sys.executable, "-m", "vswitch", "lab", "up", str(file.resolve())],
-            stdin=subprocess.DEVNULL, stdout=write, stderr=write, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
         )  # fmt: skip
-        os.close(write)
-        for line in says:
-            typer.echo(line.decode(errors="replace").rstrip().removeprefix("INFO "), err=True)
-            if b" is up: " in line:
-                return
-        sys.exit(process.wait())
+        while True:
+            ended = process.poll()
+            for line in says:
+                typer.echo(line.rstrip().removeprefix("INFO "), err=True)
+                if " is up: " in line:
+                    return
+            if ended is not None:
+                break
+            time.sleep(0.02)
+    with suppress(OSError):  # of a start that did not get as far as to have the folder
+        (folder / LOG).unlink()
+        folder.rmdir()
+        folder.parent.rmdir()
+    sys.exit(ended)
 
 
 @lab_app.command()

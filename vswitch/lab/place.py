@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from vswitch.control.place import lab_directory
+from vswitch.control.place import LAB_LOG, lab_directory
 from vswitch.lab.entering import inhabitants
 from vswitch.ports.host import Host
 
@@ -106,7 +106,7 @@ class Place:
 
     def _clear(self) -> bool:
         """End and remove what was left: processes, namespaces, sockets, files."""
-        left = set(self.folder.iterdir()) - {self.folder / "lock"}
+        left = set(self.folder.iterdir()) - {self.folder / "lock", self.folder / LAB_LOG}
         host = Host(self.ledger)
         end(inhabitants(set(host.left().values())))
         host.settle()
