@@ -266,6 +266,7 @@ def test_apply_changes_only_what_changed_and_a_stream_of_others_goes_on(tmp_path
         assert lab.left() == []
 
 
+@pytest.mark.program("ip")
 def test_apply_gives_a_guest_other_commands_and_settings(tmp_path: Path) -> None:
     with RunningLab(tmp_path, TWO.replace("10.86.0.2/24", "10.86.0.2/24, run: sleep 1000")) as lab:
         old = lab.row("b")["processes"]
