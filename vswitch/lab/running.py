@@ -116,7 +116,13 @@ class RunningLab:
             raise
 
     async def down(self) -> None:
-        """End and remove everything."""
+        """End and remove everything; a change that is under way is given up first."""
+        if self._changing.locked():
+            self._give_up()
+        async with self._changing:
+            await self._down()
+
+    async def _down(self) -> None:
         server, self._server = self._server, None
         if server is not None:
             await server.close()
@@ -145,7 +151,7 @@ class RunningLab:
             return difference.lines
 
     def _give_up(self) -> None:
-        """Have `up` fail as soon as may be; commands that it waits for end."""
+        """Have `up` or `apply` fail as soon as may be; commands that they wait for end."""
         self._given_up = True
         for process in [process for home in self.homes.values() for process in home.processes]:
             process.kill()
@@ -160,7 +166,7 @@ class RunningLab:
             "uptime": round(time.monotonic() - self._started, 3),
             "hosts": str(self.place.hosts),
             "switches": [self._switch(name) for name in self.config.switches if name in self.switches],
-            "guests": [self._guest(home) for home in self.homes.values()],
+            "guests": [self._guest(self.homes[name]) for name in self.config.guests if name in self.homes],
             "links": [
                 [{"node": end.node, "name": end.name} for end in link] for link in self.config.links
             ],
@@ -281,8 +287,10 @@ class RunningLab:
             undo.push_async_callback(self._become, name, config)
             await self._become(name, without(config, set(config.ports)))
         for name, each in difference.switches.items():
-            config = self.switches[name].service.config
-            moved = {port for port in each.attachment if config.ports[port].kind != new.switches[name].ports[port].kind}
+            config, ports = self.switches[name].service.config, new.switches[name].ports
+            moved = {
+                port for port in each.attachment if config.ports[port].options.device() != ports[port].options.device()
+            }
             if gone := {*each.removed, *moved}:
                 undo.push_async_callback(self._become, name, config)
                 await self._become(name, without(config, gone))
@@ -312,10 +320,11 @@ class RunningLab:
             self._run(home)
 
     async def _end_processes(self, homes: list[Home]) -> None:
-        """Whoever lives there ends, however it came."""
-        inodes = {home.inode for home in homes} - {0}
-        if inodes:
-            await self._worker.run(lambda: end(inhabitants(inodes)))
+        """Whoever lives there ends, however it came; in a namespace that is not the lab's, its commands alone."""
+        inodes = {home.inode for home in homes if home.own}
+        pids = {process.pid for home in homes for process in home.processes}
+        if inodes or pids:
+            await self._worker.run(lambda: end(pids.union(inhabitants(inodes))))
 
     async def _remove_guests(self, homes: Iterable[Home]) -> None:
         for home in homes:
