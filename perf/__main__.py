@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from perf import impairments, instructions, report, scrape
+from perf import impairments, instructions, report, scrape, topologies
 from perf.benches import BENCHES, Failure, Figures, take
 from perf.contenders import CONTENDERS
 from perf.lab import CORES, MissingError, remove_tools
@@ -29,6 +29,7 @@ EPILOG = """examples:
   python -m perf instructions             of a burst, counted by callgrind
   python -m perf impair delay rate        whether impairments do what they are told; all of it without names
   python -m perf scrape                   how long the metrics of 256 ports keep the loop from frames
+  python -m perf lab                      a lab of a hundred guests, up and down; cables between switches
 """
 
 
@@ -47,6 +48,8 @@ def main() -> int:
             keep(options.json, "instructions", instructions.count())
         case ["scrape"]:
             keep(options.json, "scrape", scrape.count())
+        case ["lab"]:
+            measure_labs(options)
         case names:
             measure(names or list(BENCHES), options)
     return 0
@@ -72,7 +75,7 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if options.names[:1] == ["impair"]:
         return options
-    shown = {"table", "verdict", "instructions", "scrape"}
+    shown = {"table", "verdict", "instructions", "scrape", "lab"}
     unknown = [name for name in options.names if name not in BENCHES and options.names not in ([s] for s in shown)]
     unknown += [name for name in options.only.split(",") if name and name not in CONTENDERS]
     if unknown:
@@ -166,6 +169,17 @@ def keep(file: Path, name: str, figures: dict[str, Any]) -> None:
     data[name] = figures
     file.write_text(json.dumps(data, indent=1) + "\n")
     print(json.dumps(figures, indent=1))
+
+
+def measure_labs(options: argparse.Namespace) -> None:
+    """Whole topologies, without peers; the figures are kept with the other results."""
+    if os.geteuid():
+        sys.exit("benchmarks make network namespaces and TAPs; run them as root")
+    figures = topologies.measure(options.rounds, options.seconds)
+    topologies.show(figures)
+    data = json.loads(options.json.read_text()) if options.json.exists() else {"results": {}}
+    data["lab"] = figures
+    options.json.write_text(json.dumps(data, indent=1) + "\n")
 
 
 def show_table(*, write: bool) -> None:

@@ -227,7 +227,9 @@ class Engine:
             read, flows, length, flow, done = attached.table.burst(fd, left, BURST_OCTETS, attached.port.packet)
             cache.heard(flows, attached.bridge, now)
             left -= read
-            if length < 0:
+            if length <= 0:
+                if length == 0:  # no frame is empty: the end of a socket
+                    raise ConnectionResetError("the far end hung up")
                 break
             cache.misses += flow is None
             self._flush(self._decide(attached, memoryview(self._buffer)[:length], flow, done, now))

@@ -38,9 +38,10 @@ class Worker:
         return await asyncio.wrap_future(future)
 
     def close(self) -> None:
-        """Wait for what is being done."""
-        if self._executor is not None:
-            self._executor.shutdown()
+        """Wait for what is being done; another thread does what comes after."""
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown()
 
     def _tell(self, loop: asyncio.AbstractEventLoop, _: object) -> None:
         with suppress(RuntimeError):  # the loop may be closed by now

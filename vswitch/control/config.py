@@ -48,6 +48,9 @@ class Problem:
 
 MOST_WORDS: Final = 400
 
+_TOPOLOGY: Final = frozenset(("switches", "guests", "links"))
+"""Keys that no switch has: those of `control.lab`."""
+
 
 class ConfigError(Exception):
     """All that is wrong with a configuration, in the order of its lines."""
@@ -61,7 +64,7 @@ class ConfigError(Exception):
     def of(cls, mistakes: list[yaml.Mistake], file: str) -> Self:
         """Mistakes as problems; several in one place that say the same are one."""
         problems = {
-            Problem(mark.line, mark.column, _plain(".".join(map(str, path))), _plain(message), file)
+            Problem(mark.line, mark.column, _plain(".".join(map(str, path))), _plain(message), mark.file or file)
             for mark, path, message in mistakes
         }
         return cls(sorted(problems))
@@ -69,13 +72,17 @@ class ConfigError(Exception):
 
 def read(path: Path, *, files: bool = False) -> SwitchConfig:
     """The configuration in a file. Raises ConfigError. files: those that it names have to be right, too."""
+    return load(read_text(path), str(path), files=files)
+
+
+def read_text(path: Path) -> str:
+    """What a file says. Raises ConfigError."""
     try:
         with path.open("rb") as file:  # a device such as /dev/zero has no end
-            text = file.read(4 * yaml.MOST_TEXT + 1).decode()
+            return file.read(4 * yaml.MOST_TEXT + 1).decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError([Problem(0, 0, "", f"cannot read {path}: {reason}")]) from error
-    return load(text, str(path), files=files)
 
 
 def load(text: str, file: str = "", *, files: bool = False) -> SwitchConfig:
@@ -100,9 +107,14 @@ def _build(document: Document, file: str, *, files: bool = False) -> SwitchConfi
         if not mistakes:
             wrong((), "a configuration is a mapping with at least `name:` and `ports:`")
         raise ConfigError.of(mistakes, file)
-    ports = _ports(data.get("ports"), wrong)
-    top = _model(TopLevel, {key: value for key, value in data.items() if key != "ports"}, (), wrong, known=["ports"])
-    for path, message in _cross_checks(data):
+    if _TOPOLOGY & set(map(str, data)) and "ports" not in data:
+        wrong((), "this is a topology of several switches, not a switch: use `vswitch lab check`, `lab up` and so on")
+        raise ConfigError.of(mistakes, file)
+    ports = build_ports(data.get("ports"), wrong)
+    top = build_model(
+        TopLevel, {key: value for key, value in data.items() if key != "ports"}, (), wrong, known=["ports"]
+    )
+    for path, message in cross_checks(data):
         wrong(path, message)
     if files and top is not None:
         for path, message in _files(top):
@@ -112,7 +124,7 @@ def _build(document: Document, file: str, *, files: bool = False) -> SwitchConfi
     return SwitchConfig(top, ports)
 
 
-def _ports(data: object, wrong: Any) -> dict[str, PortConfig]:
+def build_ports(data: object, wrong: Any) -> dict[str, PortConfig]:
     if not isinstance(data, dict):
         found = "nothing" if data is None else shown(data)
         wrong(("ports",), f"found {found}, expected a mapping of port names to ports")
@@ -123,13 +135,13 @@ def _ports(data: object, wrong: Any) -> dict[str, PortConfig]:
             parse_port_name(name)
         except ValueError as error:
             wrong(("ports", name), str(error))
-        port = _port(options, ("ports", name), wrong)
+        port = build_port(options, ("ports", name), wrong)
         if port is not None:
             ports[name] = port
     return ports
 
 
-def _port(data: object, path: yaml.Path, wrong: Any) -> PortConfig | None:
+def build_port(data: object, path: yaml.Path, wrong: Any) -> PortConfig | None:
     """One port; None where something is wrong with it."""
     if not isinstance(data, dict):
         wrong(path, f"found {shown(data)}, expected a mapping such as {{tap: web0}}")
@@ -141,18 +153,18 @@ def _port(data: object, path: yaml.Path, wrong: Any) -> PortConfig | None:
     models = [ATTACHMENTS[kind].options_type for kind in kinds] or [port.options_type for port in ATTACHMENTS.values()]
     own = {field for model in models for field in model.model_fields}
     bridge_data = {key: value for key, value in data.items() if key not in own}
-    bridge = _model(BridgeOptions, bridge_data, path, wrong, known=sorted(own))
+    bridge = build_model(BridgeOptions, bridge_data, path, wrong, known=sorted(own))
     if data.get("access") is not None and (data.get("trunk") is not None or data.get("native") is not None):
         wrong((*path, "access"), "a port is either access or trunk: leave out access, or trunk and native")
     options = None
     for kind in kinds:
         model = ATTACHMENTS[kind].options_type
         mine = {key: value for key, value in data.items() if key in model.model_fields}
-        options = _model(model, mine, path, wrong, known=[])
+        options = build_model(model, mine, path, wrong, known=[])
     return PortConfig(kinds[0], options, bridge) if len(kinds) == 1 and options and bridge else None
 
 
-def _model(model: type[Any], data: dict[str, Any], path: yaml.Path, wrong: Any, known: list[str]) -> Any:
+def build_model(model: type[Any], data: dict[str, Any], path: yaml.Path, wrong: Any, known: list[str]) -> Any:
     """An instance of a model; None, with every mistake told, where the data does not fit it."""
     try:
         return model.model_validate(data)
@@ -241,7 +253,7 @@ def _plain(text: str) -> str:
     return plain if len(text) <= MOST_WORDS else f"{plain}…"
 
 
-def _cross_checks(data: dict[str, Any]) -> Iterator[tuple[yaml.Path, str]]:
+def cross_checks(data: dict[str, Any]) -> Iterator[tuple[yaml.Path, str]]:
     """What only the whole file shows. It works on raw data, so that it speaks though something else is wrong too."""
     ports = data.get("ports")
     if not isinstance(ports, dict):

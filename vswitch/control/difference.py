@@ -40,8 +40,8 @@ def compare(old: SwitchConfig, new: SwitchConfig) -> Difference:
     both = [name for name in new.ports if name in old.ports]
     attachment = [n for n in both if _attachment(old.ports[n]) != _attachment(new.ports[n])]
     settings = [n for n in both if n not in attachment and old.ports[n].settings() != new.ports[n].settings()]
-    lines = [f"- port {name} ({_words(old.ports[name].dump())})" for name in removed]
-    lines += [f"+ port {name} ({_words(new.ports[name].dump())})" for name in added]
+    lines = [f"- port {name} ({words(old.ports[name].dump())})" for name in removed]
+    lines += [f"+ port {name} ({words(new.ports[name].dump())})" for name in added]
     for name in attachment + settings:
         lines += [f"~ port {name}: {change}" for change in _changes(old.ports[name].dump(), new.ports[name].dump())]
     lines += _switch(old, new)
@@ -76,10 +76,10 @@ def _switch(old: SwitchConfig, new: SwitchConfig) -> Iterator[str]:
 def _mirrors(old: SwitchConfig, new: SwitchConfig) -> Iterator[str]:
     for name, mirror in old.mirrors.items():
         if new.mirrors.get(name) != mirror:
-            yield f"- mirror {name} ({_words(mirror.dump())})"
+            yield f"- mirror {name} ({words(mirror.dump())})"
     for name, mirror in new.mirrors.items():
         if old.mirrors.get(name) != mirror:
-            yield f"+ mirror {name} ({_words(mirror.dump())})"
+            yield f"+ mirror {name} ({words(mirror.dump())})"
 
 
 def _whole(config: SwitchConfig) -> dict[str, Any]:
@@ -121,7 +121,8 @@ def _changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
             yield f"{key} {_value(old.get(key))} → {_value(new.get(key))}"
 
 
-def _words(options: dict[str, Any]) -> str:
+def words(options: dict[str, Any]) -> str:
+    """Options on one line, for people."""
     return ", ".join(f"{key} {_value(value)}" for key, value in options.items())
 
 
@@ -129,7 +130,7 @@ def _value(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(map(_value, value))
     if isinstance(value, dict):
-        return f"({_words(value)})"
+        return f"({words(value)})"
     if isinstance(value, bool):
         return "on" if value else "off"
     return "default" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -58,16 +58,16 @@ def run(path: Path, *, page: PageConfig | None = None, until_released: bool = Fa
     start.
     """
     config = configuration.read(path, files=True)
-    with _place(config) as socket_path:
+    with switch_place(config) as socket_path:
         try:
-            _loop_runner()(_main(path, config, socket_path, page, until_released=until_released))
+            loop_runner()(_main(path, config, socket_path, page, until_released=until_released))
         finally:
             if until_released:
                 for left in (path, path.with_suffix(".log")):
                     left.unlink(missing_ok=True)
 
 
-def _loop_runner() -> Callable[[Coroutine[Any, Any, None]], None]:
+def loop_runner() -> Callable[[Coroutine[Any, Any, None]], None]:
     """uvloop's where it is there, plain asyncio's where not, or where VSWITCH_LOOP=asyncio asks for it."""
     if os.environ.get("VSWITCH_LOOP") == "asyncio":
         return asyncio.run
@@ -155,7 +155,7 @@ def own_page(address: str) -> PageConfig:
 
 
 @contextlib.contextmanager
-def _place(config: SwitchConfig) -> Iterator[Path]:
+def switch_place(config: SwitchConfig) -> Iterator[Path]:
     """Where the switch's socket, lock and ledger stand; nothing of them, nor a directory made for them, is left."""
     path = config.control_path
     made = path.parent == runtime_directory() or not path.parent.exists()

@@ -23,10 +23,11 @@ _WORDS: Final = {"": None, "~": None, "null": None, "true": True, "on": True, "f
 
 
 class Mark(NamedTuple):
-    """A place in a text; both count from one."""
+    """A place in a text; both count from one. file: empty for the one that is read, a name for one that it includes."""
 
     line: int
     column: int
+    file: str = ""
 
 
 class Mistake(NamedTuple):

@@ -66,7 +66,7 @@ class Guest:
         identifier = os.getpid() & 0xFFFF
         with closing(self.open_socket(family, socket.SOCK_RAW, protocol)) as raw:
             began = time.perf_counter()
-            raw.sendto(_echo(request, identifier), (address, 0))
+            raw.sendto(echo(request, identifier), (address, 0))
             deadline = began + timeout
             while (left := deadline - time.perf_counter()) > 0 and select.select([raw], [], [], left)[0]:
                 octets = raw.recv(2048)
@@ -117,8 +117,8 @@ def _count(connection: socket.socket, seconds: float) -> float:
     return total * 8 / (now - began)
 
 
-def _echo(kind: int, identifier: int) -> bytes:
+def echo(kind: int, identifier: int, number: int = 1) -> bytes:
     """An ICMP echo request; the kernel writes the checksum of the IPv6 one."""
-    head = struct.pack("!BBHHH", kind, 0, 0, identifier, 1)
+    head = struct.pack("!BBHHH", kind, 0, 0, identifier, number)
     checksum = -int.from_bytes(head) % 0xFFFF
     return head[:2] + checksum.to_bytes(2) + head[4:]

@@ -1,4 +1,4 @@
-"""What the ports of one switch share: descriptors by name, and the namespaces that it made, remembered on disk.
+"""What the ports of a switch, or of a lab, share: descriptors by name, and namespaces that it made, known on disk.
 
 The ledger is written before a namespace has its name. After a kill -9 the next start of the switch takes what it
 still needs of them over, guests and all, and removes the rest. A namespace whose cookie is not the one written down is
@@ -8,6 +8,7 @@ somebody else's, and is left alone; so is all that a killed run made where the k
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
@@ -32,7 +33,10 @@ Shared = TypeVar("Shared", bound=Closing)
 
 
 class Host:
-    """Namespaces in use, made where they were missing and removed when the last port leaves them."""
+    """Namespaces in use, made where they were missing and removed when the last port leaves them.
+
+    Several threads may open and close ports at once: a TAP takes the kernel some 20 ms to remove, most of it waiting.
+    """
 
     def __init__(self, ledger: Path | None = None, descriptors: Descriptors | None = None) -> None:
         """ledger: the file that remembers what was made; None remembers nothing.  descriptors: those it was passed."""
@@ -41,36 +45,56 @@ class Host:
         self._shared: dict[object, tuple[Closing, int]] = {}
         self._held: dict[str, tuple[Namespace, int]] = {}
         self._made = self._read()
+        self._lock = threading.RLock()
 
     def namespace(self, name: str) -> Namespace:
         """The namespace of this name, made if it is missing; to be released. Raises PortError."""
-        namespace, users = self._held.get(name) or (self._find_or_make(name), 0)
-        self._held[name] = (namespace, users + 1)
-        return namespace
+        with self._lock:
+            namespace, users = self._held.get(name) or (self._find_or_make(name), 0)
+            self._held[name] = (namespace, users + 1)
+            return namespace
+
+    def is_made(self, name: str) -> bool:
+        """Whether this host made the namespace that is held under this name."""
+        return name in self._made
 
     def release(self, name: str) -> None:
         """One port needs it no longer."""
-        namespace, users = self._held.pop(name)
-        if users > 1:
-            self._held[name] = (namespace, users - 1)
-            return
-        if name in self._made:
-            self._remove(name, namespace)
-        namespace.close()
+        with self._lock:
+            namespace, users = self._held.pop(name)
+            if users > 1:
+                self._held[name] = (namespace, users - 1)
+                return
+            if name in self._made:
+                self._remove(name, namespace)
+            namespace.close()
 
     def share(self, key: object, make: Callable[[], Shared]) -> Shared:
         """What ports have in common, made by the first and closed with the last; to be unshared."""
-        shared, users = self._shared.get(key) or (make(), 0)
-        self._shared[key] = (shared, users + 1)
-        return cast("Shared", shared)
+        with self._lock:
+            shared, users = self._shared.get(key) or (make(), 0)
+            self._shared[key] = (shared, users + 1)
+            return cast("Shared", shared)
 
     def unshare(self, key: object) -> None:
         """One port needs it no longer."""
-        shared, users = self._shared.pop(key)
-        if users > 1:
-            self._shared[key] = (shared, users - 1)
-        else:
-            shared.close()
+        with self._lock:
+            shared, users = self._shared.pop(key)
+            if users > 1:
+                self._shared[key] = (shared, users - 1)
+            else:
+                shared.close()
+
+    def left(self) -> dict[str, int]:
+        """What a run that was killed left and nobody took over: names, and inode numbers, of namespaces."""
+        inodes: dict[str, int] = {}
+        for name in self._made:
+            namespace = None if name in self._held else netns.find(name)
+            if namespace is not None:
+                if self._is_made(name, namespace):
+                    inodes[name] = namespace.inode
+                namespace.close()
+        return inodes
 
     def settle(self) -> None:
         """Remove what a run that was killed left and nobody took over."""

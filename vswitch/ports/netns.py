@@ -99,6 +99,11 @@ def inside(namespace: Namespace) -> Iterator[None]:
         home.close()
 
 
+def enter(namespace: Namespace) -> None:
+    """Move this thread into `namespace` for good. Raises PortError where that is not permitted."""
+    _enter(namespace.fd, namespace.name)
+
+
 def cookie(namespace: Namespace) -> int:
     """The number that no other namespace gets until the next boot; 0 where the kernel has none. Raises PortError.
 
