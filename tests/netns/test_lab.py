@@ -20,6 +20,8 @@ from tests.running import VSWITCH, listen, receive, until, vswitch
 from vswitch.lab import capture
 from vswitch.lab.guest import stream
 
+FOREIGN = Path(__file__).parents[1] / "data/foreign"
+
 CHAIN = """\
 switches: {s1: , s2: , s3: }
 guests:
@@ -331,3 +333,13 @@ def test_the_end_of_a_cable_comes_and_goes(tmp_path: Path) -> None:
         assert lab.lab("apply", str(lab.file)).stdout.startswith("+ s1: port s2 (patch ")
         until(lambda: state() == "up", "the cable to be whole again")
         until(lambda: lab.guest("a").ping("10.86.0.2") is not None, "the guests to reach each other")
+
+
+def test_a_network_of_mininet_s_comes_up_as_it_was(tmp_path: Path) -> None:
+    made = vswitch("lab", "import", str(FOREIGN / "tree.py.txt"), "--format", "mininet", "--topology", "slow")
+    topology = "switches:" + made.stdout.partition("\nswitches:")[2].replace("loss: 2%", "loss: 0%")
+    with RunningLab(tmp_path, topology) as lab:
+        trip = lab.guest("h1").ping("10.87.0.9")
+        assert trip is not None
+        assert trip >= 0.012, "5 and 1 ms each way"
+        assert lab.execute("h9", "ip", "route", "get", "10.99.0.1").stdout.split()[2] == "10.87.0.1"
