@@ -21,6 +21,8 @@ from vswitch.lab import capture
 from vswitch.lab.guest import stream
 from vswitch.ports import netns
 
+FOREIGN = Path(__file__).parents[1] / "data/foreign"
+
 CHAIN = """\
 switches: {s1: , s2: , s3: }
 guests:
@@ -378,3 +380,13 @@ links: [[{node: "a:ONE", address: 10.86.0.1/24}, s1], [{node: "a:TWO", address: 
         assert lab.lab("apply", str(lab.file)).returncode == 0
         assert [plug["interface"] for plug in lab.row("a")["interfaces"]] == ["y0", "x0"]
         assert lab.guest("b").ping("10.86.0.1") is not None
+
+
+def test_a_network_of_mininet_s_comes_up_as_it_was(tmp_path: Path) -> None:
+    made = vswitch("lab", "import", str(FOREIGN / "tree.py.txt"), "--format", "mininet", "--topology", "slow")
+    topology = "switches:" + made.stdout.partition("\nswitches:")[2].replace("loss: 2%", "loss: 0%")
+    with RunningLab(tmp_path, topology) as lab:
+        trip = lab.guest("h1").ping("10.87.0.9")
+        assert trip is not None
+        assert trip >= 0.012, "5 and 1 ms each way"
+        assert lab.execute("h9", "ip", "route", "get", "10.99.0.1").stdout.split()[2] == "10.87.0.1"

@@ -1,0 +1,126 @@
+"""A network as Mininet has it: hosts, switches and links with their parameters, and what becomes of them here."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Any, Final
+
+from vswitch.lab.imports.draft import Draft, identifier
+from vswitch.units import parse_address, parse_duration, parse_station
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+BASE: Final = "10.0.0.0/8"
+"""Where hosts get their addresses from, unless something else is said (mininet/net.py)."""
+
+_OF_HOSTS: Final = frozenset(("ip", "mac", "defaultRoute"))
+_OF_LINKS: Final = frozenset(("bw", "delay", "jitter", "loss", "max_queue_size"))
+_QUIET: Final = frozenset(
+    ("isSwitch", "isHost", "cls", "dpid", "failMode", "protocols", "stp", "batch", "datapath", "use_htb", "use_hfsc",
+     "use_tbf", "enable_ecn", "enable_red", "node1", "node2", "port1", "port2", "inNamespace", "controllers", "number",
+     "hostname", "nodeNum", "sched", "switchType", "switchIP", "dpctl", "netflow", "sflow", "switchNum")
+)  # fmt: skip
+"""What says how Mininet makes a node or a link, and nothing of the network that comes of it."""
+
+_FRAME: Final = 1514
+"""Octets of the packets that Mininet counts queues in, at most."""
+
+
+def draw(
+    name: str,
+    hosts: Iterable[tuple[str, Mapping[str, Any]]],
+    switches: Iterable[tuple[str, Mapping[str, Any]]],
+    links: Iterable[tuple[str, str, Mapping[str, Any]]],
+    base: str = BASE,
+) -> Draft:
+    """A topology of these; parameters are those of Mininet's addHost, addSwitch and addLink."""
+    draft = Draft(name)
+    names: dict[str, str] = {}
+    for switch, options in switches:
+        names[switch] = identifier(switch)
+        draft.switches[names[switch]] = {}
+        _leftover(draft, switch, options, frozenset())
+    ends: dict[str, dict[str, Any]] = {}
+    for number, (host, options) in enumerate(hosts, 1):
+        names[host] = identifier(host)
+        draft.guests[names[host]], ends[names[host]] = _host(draft, host, options, number, base)
+    for one, other, options in links:
+        if one not in names or other not in names:
+            draft.remark(f"the link from {one} to {other} has an end that is neither host nor switch")
+            continue
+        _link(draft, names[one], names[other], options, ends)
+    for host, end in ends.items():
+        if end:
+            draft.remark(f"{host} is not linked to anything, and has no address")
+    return draft
+
+
+def _host(
+    draft: Draft, host: str, options: Mapping[str, Any], number: int, base: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A guest, and what its first interface is to have."""
+    guest: dict[str, Any] = {}
+    end: dict[str, Any] = {}
+    network = ip_network(base, strict=False)
+    given = options.get("ip") or f"{network[number]}/{network.prefixlen}"
+    try:
+        end["address"] = str(parse_address(given if "/" in str(given) else f"{given}/{network.prefixlen}"))
+        if options.get("mac"):
+            end["mac"] = parse_station(options["mac"])
+    except ValueError as error:
+        draft.remark(f"{host}: {error}")
+    route = str(options.get("defaultRoute") or "").split()
+    if route:
+        guest["routes"] = {"default": route[-1]}
+    _leftover(draft, host, options, _OF_HOSTS)
+    return guest, end
+
+
+def _link(draft: Draft, one: str, other: str, options: Mapping[str, Any], ends: dict[str, dict[str, Any]]) -> None:
+    """Each direction of a link has all of its parameters; a port of a switch may have those of both."""
+    _leftover(draft, f"the link from {one} to {other}", options, _OF_LINKS)
+    impaired = _impairment(draft, f"the link from {one} to {other}", options)
+    made = []
+    both = (one in draft.guests) != (other in draft.guests)
+    for node in (one, other):
+        end: dict[str, Any] = {"node": node}
+        if node in draft.guests:
+            end |= ends[node]
+            ends[node] = {}
+        if impaired and both and node in draft.guests:
+            end["impair"] = {"in": impaired, "out": impaired}  # the port behind a guest sees both directions
+        elif impaired and not both:
+            end["impair"] = {"out": impaired}
+        made.append(end)
+    draft.link(*made)
+
+
+def _impairment(draft: Draft, where: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What tc-tbf, tc-htb and tc-netem would do there (mininet/link.py), in words of an impairment."""
+    found: dict[str, Any] = {}
+    for key in ("delay", "jitter"):
+        if options.get(key):
+            try:
+                parse_duration(options[key])
+                found[key] = options[key]
+            except ValueError:
+                draft.remark(f"{where}: {key} {options[key]!r} is no duration such as 5ms")
+    for key, name, unit in (("loss", "loss", "%"), ("bw", "rate", "mbit")):
+        if options.get(key):
+            try:
+                found[name] = f"{float(options[key]):g}{unit}"
+            except (TypeError, ValueError):
+                draft.remark(f"{where}: {key} {options[key]!r} is no number")
+    if options.get("max_queue_size") and "rate" in found:
+        found["queue"] = f"{int(options['max_queue_size']) * _FRAME // 1000 + 1}kB"
+        draft.remark(f"{where}: a queue is counted in octets: {options['max_queue_size']} packets of full size")
+    return found
+
+
+def _leftover(draft: Draft, where: str, options: Mapping[str, Any], known: frozenset[str]) -> None:
+    for key in options:
+        if key not in known | _QUIET and options[key] not in (None, "", [], {}, False):
+            draft.remark(f"{where}: `{key}` has no counterpart")
+    if options.get("controllers"):
+        draft.remark("no controllers: every switch learns by itself, as Mininet's with its default controller")
