@@ -77,6 +77,8 @@ class Engine:
         self.set_busy_poll(busy_poll)
         self._buffer = bytearray(ROOM)
         self._cache = FlowCache(switch, self.fast_path.table, self._buffer)
+        self.turns = [0] * (1 + ALONE * BURST)
+        """How many turns of a port brought in so many frames, by that number; a superframe is one."""
         self._buffers = [memoryview(bytearray(ROOM)) for _ in range(BURST // 2)]
         self._worker = Worker("vswitch-links")
         self._keeper = Keeper(switch, self.observers, self.attached, self._worker, self._receive)
@@ -145,6 +147,11 @@ class Engine:
 
     # Frames
 
+    @property
+    def flow_cache(self) -> FlowCache:
+        """What fills the flow tables."""
+        return self._cache
+
     def conversations(self, bridge: BridgePort) -> Conversations:
         """Who talks to whom, of what comes in by a port. Raises KeyError where there is no such port."""
         return self._cache.conversations(bridge)
@@ -166,6 +173,7 @@ class Engine:
             return False
         if read == 0:
             return False
+        self.turns[read] += 1
         if self._recent[0] is not attached:
             self._recent = attached, self._recent[0]
         self._arm(now)
@@ -208,6 +216,7 @@ class Engine:
             left -= read
             if length < 0:
                 break
+            cache.misses += flow is None
             self._flush(self._decide(attached, memoryview(self._buffer)[:length], flow, done, now))
             if self.clock() - now > TURN:
                 return most
@@ -222,6 +231,8 @@ class Engine:
             flow, done = attached.table.carry(raw)
             if flow is not None:
                 cache.heard((flow,), attached.bridge, now)
+            else:
+                cache.misses += 1
             if flow is None or done < len(flow.exits):
                 touched |= self._decide(attached, raw, flow, done, now)
         self._flush(touched)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from functools import partial
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Final
@@ -77,6 +78,7 @@ class Keeper:
         self._watch(attached, anew=up and not bridge.up)
         if bridge.up != up:
             log.info("port %s is %s", bridge.name, port.state)
+            attached.changed = time.time()
             self._switch.set_port_state(bridge, up=up)
             self._observers.happened("up" if up else "down", bridge.name)
 

@@ -6,6 +6,7 @@ One port's trouble is its own: a slow attachment fills its own queue, a refused 
 from __future__ import annotations
 
 import errno
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -46,6 +47,7 @@ class Outgoing(NamedTuple):
     cast: int
     segments: int
     octets: int
+    longest: int
     mark: Mark | None = None
 
 
@@ -84,6 +86,8 @@ class Attached:
         self.reviving = False
         self.resting: asyncio.TimerHandle | None = None
         """Until when nobody is let in, after somebody went."""
+        self.changed = time.time()
+        """When the port came up or went down last, in seconds since the epoch; at first, when it was made."""
         self.hung_up = False
         """Whether sending found that the far end is gone."""
 
@@ -97,7 +101,9 @@ class Attached:
         if len(forms) == 1:
             self.burst.append(Outgoing(forms[0], frame.cast, *frame.wire(egress.edit, forms[0]), mark))
         else:
-            self.burst += [Outgoing(form, frame.cast, 1, len(form) - HEADER, mark) for form in forms]
+            for form in forms:
+                length = len(form) - HEADER
+                self.burst.append(Outgoing(form, frame.cast, 1, length, length, mark))
 
     def flush(self) -> bool:
         """Send the burst behind what waits already; whether anything still waits."""
@@ -142,7 +148,7 @@ class Attached:
                 break
             count = self.bridge.counters.transmit.count
             for frame in frames[done : done + taken]:
-                count(frame.cast, frame.segments, frame.octets)
+                count(frame.cast, frame.segments, frame.octets, frame.longest)
                 if frame.mark is not None:
                     self._observers.see(frame.mark, self.bridge, frame.raw, leaves=True)
             done += taken

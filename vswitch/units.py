@@ -189,6 +189,13 @@ def parse_socket_path(value: object) -> str:
     raise ValueError(f"{shown(value)} is not the absolute path of a socket")
 
 
+def parse_file_path(value: object) -> str:
+    """The absolute path of a file, which is the same for whoever starts the switch wherever. Raises ValueError."""
+    if isinstance(value, str) and value.isprintable() and value.startswith("/") and not value.endswith("/"):
+        return value
+    raise ValueError(f"{shown(value)} is not the absolute path of a file")
+
+
 def parse_address(value: object) -> IPv4Interface | IPv6Interface:
     """An IP address with its prefix length, as an interface has it. Raises ValueError."""
     if isinstance(value, (IPv4Interface, IPv6Interface)):
@@ -246,6 +253,14 @@ def parse_descriptor(value: object) -> int | str:
     raise ValueError(f"found {shown(value)}, expected the number of an open descriptor or the name of one")
 
 
+def is_loopback(address: ListenAddress) -> bool:
+    """Whether only this machine can reach it."""
+    try:
+        return ip_address(address.host).is_loopback
+    except ValueError:
+        return False
+
+
 Endpoint = str | ListenAddress
 """Where two programs of one machine meet: the path of a Unix socket, or a loopback address with port."""
 
@@ -296,6 +311,7 @@ PortNames = Annotated[
 ]
 NamespaceName = Annotated[str, BeforeValidator(parse_namespace), _schema("string", "web")]
 SocketPath = Annotated[str, BeforeValidator(parse_socket_path), _schema("string", "/run/vswitch/lab0.sock")]
+FilePath = Annotated[str, BeforeValidator(parse_file_path), _schema("string", "/etc/vswitch/metrics.pem")]
 Place = Annotated[
     Any,
     BeforeValidator(parse_endpoint),

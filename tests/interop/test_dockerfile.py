@@ -26,7 +26,7 @@ CONTEXT = Path(__file__).parents[2]
 SUITE = "bookworm"
 PACKAGES = "python3,python3-dev,python3-venv,ca-certificates"
 PATIENCE = 30  # seconds until a switch that does not answer is taken for dead
-CONFIG = "name: image\nports:\n  guest: {tap: image0}\nmetrics: {listen: 0.0.0.0:9475}\n"
+CONFIG = "name: image\nports:\n  guest: {tap: image0}\nmetrics: {listen: 0.0.0.0:9475, insecure: true}\n"
 
 pytestmark = [
     pytest.mark.program("debootstrap"),

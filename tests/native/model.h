@@ -131,7 +131,7 @@ static void add(Script *script, const uint8_t *raw)
     pack_key(key, spell_key(raw, key), entry->key);
     entry->exits = exits;
     entry->station = number(script, 3); /* several flows of one, and others */
-    entry->cast = (int)number(script, 3);
+    entry->first = CELLS + SIZES * number(script, CASTS);
     entry->drop = (int)number(script, 5) - 1;
     entry->longest = longest[number(script, 4) | (number(script, 4) ? 3U : 0U)];
     entry->offload = offloads[number(script, 4) | (number(script, 4) ? 3U : 0U)];
@@ -239,12 +239,28 @@ static void expect_received(int peer, Frame frame)
     CHECK(got == (ssize_t)frame.length && memcmp(octets, frame.octets, frame.length) == 0);
 }
 
+/* Each segment in its group of sizes, one after the other; they grew by that much. */
+static void expect_counted(uint64_t *values, uint32_t first, const Wire *wire, uint64_t octets, size_t grown)
+{
+    static const uint64_t bounds[] = {64, 127, 255, 511, 1023, 1518, UINT64_MAX};
+    values[0] += octets;
+    values[SUPERFRAMES] += wire->segments > 1;
+    values[SEGMENTS] += wire->segments > 1 ? wire->segments : 0;
+    for (uint32_t left = wire->segments; left > 0; left--) {
+        uint64_t size = left > 1 ? wire->longest + grown : octets;
+        uint32_t group = 0;
+        while (size > bounds[group])
+            group++;
+        values[first + group]++;
+        octets -= size;
+    }
+}
+
 /* What a frame of a flow counts, and where it can be read; how many exits take it. */
 static uint32_t expect_carried(const Entry *entry, const uint8_t *raw, size_t got, const Wire *wire)
 {
     const uint8_t *to = peers[number_of(entry)];
-    expected[PEERS][RECEIVE] += wire->octets;
-    expected[PEERS][RECEIVE + 1 + entry->cast] += wire->segments;
+    expect_counted(expected[PEERS] + RECEIVE, entry->first, wire, wire->octets, 0);
     counted[number_of(entry)][FRAMES] += wire->segments;
     counted[number_of(entry)][OCTETS] += wire->octets;
     counted[number_of(entry)][LAST] = now;
@@ -256,9 +272,8 @@ static uint32_t expect_carried(const Entry *entry, const uint8_t *raw, size_t go
         Frame frame = expect_form(&entry->exit[done], raw, got);
         expect_received(to[done], frame);
         size_t grown = frame.length - (got < PADDED ? PADDED : got); /* modulo the size of the counter */
-        expected[to[done]][TRANSMIT] += wire->segments > 1 ? wire->octets + wire->segments * (uint64_t)grown
-                                                           : frame.length - HEADER;
-        expected[to[done]][TRANSMIT + 1 + entry->cast] += wire->segments;
+        uint64_t sent = wire->segments > 1 ? wire->octets + wire->segments * (uint64_t)grown : frame.length - HEADER;
+        expect_counted(expected[to[done]] + TRANSMIT, entry->first, wire, sent, grown);
         free(frame.octets);
     }
     return entry->exits;

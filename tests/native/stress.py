@@ -18,6 +18,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from vswitch.core.offload import HEADER, PLAIN
+from vswitch.core.stats import DROPPED
 from vswitch.fastpath._flowcache import FlowTable
 from vswitch.fastpath.conversations import Conversation
 from vswitch.fastpath.flowcache import ROOM, Exit, Flow
@@ -57,10 +58,10 @@ class Stress:
         self.near, self.far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for end in (self.near, self.far):
             end.setblocking(False)
-        self.values = array("Q", bytes(8 * 40))
+        self.values = array("Q", bytes(8 * (DROPPED + 12)))
         self.buffer = bytearray(ROOM)
         self.clock = array("Q", (0,))
-        self.exit = Exit(array("Q", bytes(8 * 40)))
+        self.exit = Exit(array("Q", bytes(8 * (DROPPED + 12))))
         self.exit.state[0] = self.near.fileno()
         self.table = FlowTable(self.values, self.buffer, self.clock, 1)
         self.frames = [frame(number) for number in range(STATIONS)]

@@ -45,6 +45,7 @@ def test_show_ports_has_the_promised_shape(running: Running, lab: Lab) -> None:
     }
     assert set(row["receive"]) == set(row["transmit"]) == {"bytes", "unicast", "multicast", "broadcast"}
     assert row["dropped"]["runt"] == 0
+    assert (row["speed"], row["queue"]) == (10_000_000_000, {"length": 0, "limit": 512})
 
 
 def test_show_fdb_and_vlans_have_the_promised_shape(running: Running) -> None:

@@ -230,7 +230,8 @@ def test_an_interface_keeps_its_port_under_another_name(host: BridgedHost, start
     host.set("renamed", state="up", mtu=1400)
     until(lambda: switch.ports()["p1"]["device"] == "renamed", "the name to be known")
     comes_to(switch, "p1", "up")
-    assert switch.ports()["p1"]["mtu"] == 1400
+    row = switch.ports()["p1"]
+    assert (row["mtu"], row["speed"]) == (1400, 10_000_000_000), "a veth says that it has 10 Gbit/s"
     assert host.ping(1, 2)
 
 

@@ -114,6 +114,7 @@ def test_an_ipv6_address_is_usable_at_once(fresh: Callable[[], str], host: Host)
 def test_the_guest_sees_the_speed(speed: str, megabits: int, fresh: Callable[[], str], host: Host) -> None:
     with opened(host, fresh(), speed=speed) as port:
         assert guest.speed(place(port), "t0") == megabits
+        assert port.capabilities.speed == megabits * 1_000_000
 
 
 def test_without_offload_there_is_none(fresh: Callable[[], str], host: Host) -> None:

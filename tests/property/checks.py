@@ -63,13 +63,13 @@ def check_forms(egress: Egress) -> None:
     assert all(list(offload.lower(form, capability)) == [form] for form in forms), "the port can carry it as it is"
     whole = whole_form(egress)
     assert len(whole) >= LEAST_FORM
-    segments, octets = frame.wire(edit, whole)
+    segments, octets, longest = frame.wire(edit, whole)
     assert segments == frame.segments
     wire = offload.lower(whole, offload.Capability.NONE)
     assert len(wire) == segments
     if segments > 1:
         assert sum(len(each) - HEADER for each in wire) == octets
-        assert max(len(each) - HEADER for each in wire) == frame.longest + moved(frame.tpid, edit)
+        assert max(len(each) - HEADER for each in wire) == longest == frame.longest + moved(frame.tpid, edit)
     if len(forms) == 1:
         assert frame.wire(edit, forms[0])[0] == frame.segments
     else:

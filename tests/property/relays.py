@@ -260,7 +260,7 @@ def leave(egress: Egress) -> list[bytes]:
         count(frame.cast, *frame.wire(egress.edit, forms[0]))
     else:
         for form in forms:
-            count(frame.cast, 1, len(form) - HEADER)
+            count(frame.cast, 1, len(form) - HEADER, len(form) - HEADER)
     return forms
 
 

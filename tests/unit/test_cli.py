@@ -16,7 +16,7 @@ from vswitch.control.client import CallError
 COMMANDS = [
     ["run"], ["check"], ["apply"], ["show"], ["explain"], ["inspect"], ["demo"],
     ["adopt"], ["release"], ["exec"], ["qemu-args"], ["libvirt-xml"],
-    ["watch"], ["top"],
+    ["watch"], ["top"], ["password"],
     ["port", "add"], ["port", "set"], ["port", "del"], ["fdb", "add"], ["fdb", "del"], ["fdb", "flush"],
     ["wireshark", "install"], ["wireshark", "uninstall"],
 ]  # fmt: skip

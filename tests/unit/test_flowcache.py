@@ -22,7 +22,7 @@ from tests.unit.twins import MODES, Guest, Lab, fast_path, flow_key, make_flow
 from vswitch.core.frame import UNTAGGED, Frame, TagEdit
 from vswitch.core.offload import DATA_VALID, HEADER, Capability, parse
 from vswitch.core.stats import BROADCAST as BROADCAST_CAST
-from vswitch.core.stats import MULTICAST
+from vswitch.core.stats import DROPPED, MULTICAST
 from vswitch.core.verdict import Reason
 from vswitch.fastpath.flowcache import ROOM, Exit
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 TAG = bytes.fromhex("8100200a")
 OTHER_TAG = bytes.fromhex("88a8400b")
+VALUES = array("Q", bytes(8 * (DROPPED + 12)))
 
 
 @pytest.fixture(params=MODES)
@@ -63,12 +64,12 @@ def test_flows_are_known_until_they_are_discarded(lab: Lab) -> None:
     first, second = raw(B, A), raw(C, A)
     flow, other = lab.knows(first, lab.b), lab.knows(second, lab.c)
     assert len(lab.table) == 2
-    assert lab.table.match(first) == (flow, 1, 64)
+    assert lab.table.match(first) == (flow, 1, 64, 64)
     lab.table.discard(flow.key)
     lab.table.discard(flow.key)
     assert len(lab.table) == 1
     assert lab.table.match(first) is None
-    assert lab.table.match(second) == (other, 1, 64)
+    assert lab.table.match(second) == (other, 1, 64, 64)
     lab.table.clear()
     assert len(lab.table) == 0
     assert lab.table.match(second) is None
@@ -78,7 +79,7 @@ def test_a_flow_takes_the_place_of_another_with_its_key(lab: Lab) -> None:
     lab.knows(raw(B, A), lab.b)
     flow = lab.knows(raw(B, A), lab.c)
     assert len(lab.table) == 1
-    assert lab.table.match(raw(B, A)) == (flow, 1, 64)
+    assert lab.table.match(raw(B, A)) == (flow, 1, 64, 64)
 
 
 def test_addresses_ethertype_and_tag_tell_flows_apart(lab: Lab) -> None:
@@ -92,7 +93,7 @@ def test_addresses_ethertype_and_tag_tell_flows_apart(lab: Lab) -> None:
 
 def test_a_second_tag_and_the_payload_tell_nothing_apart(lab: Lab) -> None:
     flow = lab.knows(raw(B, A, (0x88A8, 10)), lab.b)
-    assert lab.table.match(raw(B, A, (0x88A8, 10), (0x8100, 20), payload=b"other")) == (flow, 1, 27)
+    assert lab.table.match(raw(B, A, (0x88A8, 10), (0x8100, 20), payload=b"other")) == (flow, 1, 27, 27)
 
 
 def test_a_table_knows_what_a_dictionary_would(lab: Lab) -> None:
@@ -302,7 +303,7 @@ def test_the_outer_tag_of_a_plain_frame(lab: Lab, tags: Any, tag: bytes | None, 
     send(lab, frame, way)
     assert lab.b.received() == [raw(B, A, *left)]
     assert lab.b.counters.transmit.octets == len(raw(B, A, *left)) - HEADER
-    assert lab.table.match(frame) == (flow, 1, len(frame) - HEADER)
+    assert lab.table.match(frame) == (flow, 1, len(frame) - HEADER, len(frame) - HEADER)
 
 
 @pytest.mark.parametrize("ethertype", [IPV4, IPV6])
@@ -399,7 +400,7 @@ def test_what_does_not_fit_every_exit_is_not_carried(lab: Lab) -> None:
 def test_a_superframe_fits_if_its_segments_do(lab: Lab) -> None:
     sent = Octets(b"\2\0\0\0\0\2", b"\2\0\0\0\0\1", (), IPV4, True, 0, 3000, 1000)
     flow = lab.knows(sent.raw, lab.b, longest=1054)
-    assert lab.table.match(sent.raw) == (flow, 3, 3 * 1054)
+    assert lab.table.match(sent.raw) == (flow, 3, 3 * 1054, 1054)
     lab.knows(sent.raw, lab.b, longest=1053)
     assert lab.table.match(sent.raw) is None
 
@@ -527,21 +528,21 @@ WRONG: dict[str, dict[str, Any]] = {
     "key of another kind": {"key": bytearray(24)},
     "exits": {"exits": []},
     "an exit": {"exits": ([None, None],)},
-    "an exit of one": {"exits": ((Exit(array("Q", bytes(160))),),)},
+    "an exit of one": {"exits": ((Exit(VALUES[:]),),)},
     "an exit without state": {"exits": ((object(), None),)},
-    "a short state": {"exits": ((Anything(state=array("i", [1]), values=array("Q", bytes(160))), None),)},
-    "a state of octets": {"exits": ((Anything(state=bytearray(8), values=array("Q", bytes(160))), None),)},
-    "short counters": {"exits": ((Exit(array("Q", bytes(56))), None),)},
+    "a short state": {"exits": ((Anything(state=array("i", [1]), values=VALUES[:]), None),)},
+    "a state of octets": {"exits": ((Anything(state=bytearray(8), values=VALUES[:]), None),)},
+    "short counters": {"exits": ((Exit(VALUES[: DROPPED - 1]), None),)},
     "counters of another kind": {"exits": ((Exit(array("i", bytes(160))), None),)},
     "counters that are read only": {"exits": ((Anything(state=array("i", [1, 0]), values=bytes(160)), None),)},
-    "a short tag": {"exits": ((Exit(array("Q", bytes(160))), b"\x81\0\0"),)},
-    "a long tag": {"exits": ((Exit(array("Q", bytes(160))), b"\x81\0\0\0\0"),)},
-    "a tag of another kind": {"exits": ((Exit(array("Q", bytes(160))), 5),)},
+    "a short tag": {"exits": ((Exit(VALUES[:]), b"\x81\0\0"),)},
+    "a long tag": {"exits": ((Exit(VALUES[:]), b"\x81\0\0\0\0"),)},
+    "a tag of another kind": {"exits": ((Exit(VALUES[:]), 5),)},
     "a conversation": {"conversation": None},
     "a short conversation": {"conversation": Anything(values=array("Q", (0, 0)))},
     "a narrow conversation": {"conversation": Anything(values=array("I", (0, 0, 0)))},
     "a constant conversation": {"conversation": Anything(values=bytes(24))},
-    "a second exit": {"exits": ((Exit(array("Q", bytes(160))), None), (Exit(array("Q", bytes(160))), b"x"))},
+    "a second exit": {"exits": ((Exit(VALUES[:]), None), (Exit(array("Q", bytes(160))), b"x"))},
 }
 
 
@@ -561,12 +562,11 @@ def test_the_native_table_refuses_what_is_no_flow(native: FastPath, wrong: dict[
             with pytest.raises(AttributeError, match=name):
                 lab.table.add(less)
         lab.table.add(good)
-        assert lab.table.match(raw(B, A)) == (good, 1, 64)
+        assert lab.table.match(raw(B, A)) == (good, 1, 64, 64)
     finally:
         lab.close()
 
 
-VALUES = array("Q", bytes(8 * 20))
 CLOCK = array("Q", (0,))
 
 
@@ -577,7 +577,7 @@ CLOCK = array("Q", (0,))
         (VALUES, bytes(ROOM), CLOCK),
         (VALUES, array("H", bytes(2 * ROOM)), CLOCK),
         (VALUES, None, CLOCK),
-        (array("Q", bytes(56)), bytearray(ROOM), CLOCK),
+        (VALUES[: DROPPED - 1], bytearray(ROOM), CLOCK),
         (array("I", bytes(160)), bytearray(ROOM), CLOCK),
         (bytes(160), bytearray(ROOM), CLOCK),
         ([0] * 20, bytearray(ROOM), CLOCK),

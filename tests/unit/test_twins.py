@@ -14,7 +14,7 @@ import pytest
 from tests.running import VSWITCH
 from tests.unit.frames import A, B, raw
 from tests.unit.twins import Lab, fast_path, make_flow
-from vswitch.core.verdict import Reason
+from vswitch.core.stats import PortCounters
 from vswitch.fastpath.flowcache import ROOM, FlowTable
 from vswitch.fastpath.shadow import ShadowTable
 from vswitch.fastpath.twins import MODES, PYTHON, FastPath, FastPathError, choose
@@ -41,7 +41,7 @@ def environment(mode: str | None) -> dict[str, str]:
 
 
 def table(path: FastPath) -> Table:
-    return path.table(array("Q", bytes(8 * (8 + len(Reason)))), bytearray(ROOM), array("Q", (0,)))
+    return path.table(PortCounters().values, bytearray(ROOM), array("Q", (0,)))
 
 
 # Which one

@@ -7,6 +7,7 @@ from vswitch.cli import explain as _explain
 from vswitch.cli import guests as _guests
 from vswitch.cli import inspect as _inspect
 from vswitch.cli import mirror as _mirror
+from vswitch.cli import password as _password
 from vswitch.cli import send as _send
 from vswitch.cli import show as _show
 from vswitch.cli import top as _top
@@ -17,6 +18,6 @@ from vswitch.cli.app import main
 __all__ = ["main"]
 
 _COMMANDS = (
-    _adopt, _capture, _exec, _explain, _guests, _inspect, _mirror, _send, _show, _top, _watch, _wireshark
+    _adopt, _capture, _exec, _explain, _guests, _inspect, _mirror, _password, _send, _show, _top, _watch, _wireshark
 )  # fmt: skip
 """Imported for what they register."""

@@ -155,7 +155,7 @@ def check(
     from vswitch.control import config
 
     try:
-        found = config.read(file)
+        found = config.read(file, files=True)
     except config.ConfigError as error:
         if as_json:
             typer.echo(json.dumps([problem.as_json() for problem in error.problems], indent=2))

@@ -127,6 +127,7 @@ class _Session:
             observers.listeners.remove(self._capture.happened)
             observers.remove(self._capture)
             captures.discard(self._capture)
+            self._service.captures_lost += self._capture.lost
             for handle in self._ending:
                 handle.cancel()
             if self._capture.lost:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from vswitch.control import yaml
+from vswitch.control.metrics.credentials import CredentialsError, server_context
 from vswitch.control.mirrorcheck import check_mirrors, no_port
 from vswitch.control.ranges import spread
 from vswitch.control.schema import BridgeOptions, PortConfig, SwitchConfig, TopLevel
@@ -66,20 +67,20 @@ class ConfigError(Exception):
         return cls(sorted(problems))
 
 
-def read(path: Path) -> SwitchConfig:
-    """The configuration in a file. Raises ConfigError."""
+def read(path: Path, *, files: bool = False) -> SwitchConfig:
+    """The configuration in a file. Raises ConfigError. files: those that it names have to be right, too."""
     try:
         with path.open("rb") as file:  # a device such as /dev/zero has no end
             text = file.read(4 * yaml.MOST_TEXT + 1).decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError([Problem(0, 0, "", f"cannot read {path}: {reason}")]) from error
-    return load(text, str(path))
+    return load(text, str(path), files=files)
 
 
-def load(text: str, file: str = "") -> SwitchConfig:
+def load(text: str, file: str = "", *, files: bool = False) -> SwitchConfig:
     """The configuration in a text. Raises ConfigError with every mistake, each with its line."""
-    return _build(yaml.load(text), file)
+    return _build(yaml.load(text), file, files=files)
 
 
 def validate(data: object) -> SwitchConfig:
@@ -87,7 +88,7 @@ def validate(data: object) -> SwitchConfig:
     return _build(yaml.Document(data, {(): yaml.Mark(0, 0)}, []), "")
 
 
-def _build(document: Document, file: str) -> SwitchConfig:
+def _build(document: Document, file: str, *, files: bool = False) -> SwitchConfig:
     document = spread(document)
     mistakes = list(document.mistakes)
     data = document.data
@@ -103,6 +104,9 @@ def _build(document: Document, file: str) -> SwitchConfig:
     top = _model(TopLevel, {key: value for key, value in data.items() if key != "ports"}, (), wrong, known=["ports"])
     for path, message in _cross_checks(data):
         wrong(path, message)
+    if files and top is not None:
+        for path, message in _files(top):
+            wrong(path, message)
     if mistakes or top is None:
         raise ConfigError.of(mistakes, file)
     return SwitchConfig(top, ports)
@@ -248,6 +252,16 @@ def _cross_checks(data: dict[str, Any]) -> Iterator[tuple[yaml.Path, str]]:
     static = fdb.get("static") if isinstance(fdb, dict) else None
     if isinstance(static, list):
         yield from _static(static, ports)
+
+
+def _files(top: TopLevel) -> Iterator[tuple[yaml.Path, str]]:
+    """What is wrong with the files that a configuration names."""
+    tls = top.metrics.tls if top.metrics else None
+    if tls is not None:
+        try:
+            server_context(tls.certificate, tls.key)
+        except CredentialsError as error:
+            yield ("metrics", "tls", error.key), str(error)
 
 
 def _devices(ports: dict[str, Any]) -> Iterator[tuple[yaml.Path, str]]:

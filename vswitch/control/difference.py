@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vswitch.control.schema import PortConfig, SwitchConfig
+    from vswitch.control.schema import MetricsConfig, PortConfig, SwitchConfig
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,26 @@ def _whole(config: SwitchConfig) -> dict[str, Any]:
         "busy_poll": f"{config.busy_poll * 1e6:g}us",
         "vlan_filtering": config.vlan_aware,
         "fdb.limit": config.fdb.limit,
-        "metrics": str(config.metrics.listen) if config.metrics else None,
+        **_metrics(config.metrics),
     }
+
+
+def _metrics(config: MetricsConfig | None) -> dict[str, Any]:
+    """The exporter. Of passwords it is only said that one is another now."""
+    if config is None:
+        return {"metrics": None}
+    tls, users = config.tls, config.basic_auth
+    return {
+        "metrics": str(config.listen),
+        "metrics.tls": f"{tls.certificate}, {tls.key}" if tls else None,
+        "metrics.basic_auth": [f"{user} ({_shape(text)})" for user, text in users.items()] or None,
+        "metrics.insecure": config.insecure or None,
+    }
+
+
+def _shape(text: str) -> str:
+    """Something that differs where hashes do, and tells nothing else."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:

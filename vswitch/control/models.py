@@ -37,8 +37,18 @@ class Traffic(Model):
         return cls.model_construct(bytes=direction.octets, unicast=unicast, multicast=multicast, broadcast=broadcast)
 
 
+class Queue(Model):
+    """What waits to leave by a port, and how much may, in frames as they are written: a superframe is one."""
+
+    length: int
+    limit: int
+
+
 class PortRow(Model):
-    """One port, as `show ports --json` has it; netns is the inode number of its device's network namespace."""
+    """One port, as `show ports --json` has it; netns is the inode number of its device's network namespace.
+
+    speed: bits per second that its link is said to have, null where nobody says.
+    """
 
     port: str
     attachment: str
@@ -47,6 +57,8 @@ class PortRow(Model):
     state: Literal["up", "down", "not_present"]
     state_changes: int
     mtu: int
+    speed: int | None
+    queue: Queue
     vlan: dict[str, int | str | list[int | str]]
     receive: Traffic
     transmit: Traffic
@@ -127,17 +139,6 @@ class SwitchInfo(Model):
     fdb_evictions: int
     captures: int
     fdb_flaps: int
-
-
-class Snapshot(Model):
-    """All that metrics read, of one moment."""
-
-    switch: str
-    ports: list[PortRow]
-    fdb_entries: dict[int, int]
-    fdb_moves: int
-    fdb_flaps: int
-    fastpath: str
 
 
 class FlushRequest(Model):

@@ -53,7 +53,7 @@ def run(path: Path, *, until_released: bool = False) -> None:
     Raises ConfigError for mistakes in the file, RunError, PortError, ConflictError or FastPathError where it cannot
     start.
     """
-    config = configuration.read(path)
+    config = configuration.read(path, files=True)
     with _place(config) as socket_path:
         try:
             _loop_runner()(_main(path, config, socket_path, until_released=until_released))
@@ -120,8 +120,9 @@ async def _serve(service: Service, path: Path) -> ControlServer:
 async def _reload(service: Service, path: Path) -> None:
     """SIGHUP: bring the switch to its file as it is now, or leave it as it was."""
     try:
-        new = await Worker("vswitch-configuration").run(partial(configuration.read, path))
+        new = await Worker("vswitch-configuration").run(partial(configuration.read, path, files=True))
         difference = await service.become(new)
+        await service.reread_files()
         log.info("reread %s: %s", path, "; ".join(difference.changes) or "nothing changed")
     except ConfigError as error:
         log.error("%s is wrong and the switch stays as it is:\n%s", path, error)
@@ -132,7 +133,7 @@ async def _reload(service: Service, path: Path) -> None:
 def _ready(config: SwitchConfig, fast_path: str, path: Path) -> None:
     """Say that the switch runs: to a person, and to systemd where that started it."""
     count = len(config.ports)
-    metrics = f", metrics on http://{config.metrics.listen}/metrics" if config.metrics else ""
+    metrics = f", metrics on {config.metrics.url}" if config.metrics else ""
     ports = f"{count} port{'' if count == 1 else 's'}, {fast_path} fast path"
     log.info("%s runs with %s, control on %s%s", config.name, ports, path, metrics)
     systemd.notify("READY=1")

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model, model_validator
 
+from vswitch.control.metrics.credentials import is_hash
 from vswitch.control.place import control_socket
 from vswitch.core.fdb import DEFAULT_AGEING, DEFAULT_LIMIT
 from vswitch.core.mirror import Mirror
@@ -20,7 +21,19 @@ from vswitch.core.vlan import DEFAULT_VID, PortVlan
 from vswitch.polling import DEFAULT_WINDOW
 from vswitch.ports import ATTACHMENTS, Options
 from vswitch.stages import STAGES
-from vswitch.units import Duration, Listen, MacAddress, PortName, PortNames, SocketPath, Vid, VlanSet, Whole
+from vswitch.units import (
+    Duration,
+    FilePath,
+    Listen,
+    MacAddress,
+    PortName,
+    PortNames,
+    SocketPath,
+    Vid,
+    VlanSet,
+    Whole,
+    is_loopback,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +43,16 @@ STAGE_OPTIONS = {stage.option.name: stage.option for stage in STAGES if stage.op
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+def _password_hash(value: object) -> str:
+    if isinstance(value, str) and is_hash(value):
+        return value
+    raise ValueError("this is not the hash of a password; `vswitch password` makes one")
+
+
+PasswordHash = Annotated[str, BeforeValidator(_password_hash), WithJsonSchema({"type": "string"})]
+UserName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
 
 
 class VlanOptions(_Model):
@@ -122,10 +145,33 @@ class MirrorConfig(_Model):
         return Mirror(name, ports, self.vlans or None, received, sent, self.to)
 
 
+class TlsConfig(_Model):
+    """Files in PEM, which are read at the start and again at SIGHUP."""
+
+    certificate: FilePath = Field(description="the certificate, and those it is signed by")
+    key: FilePath = Field(description="its private key, not encrypted")
+
+
 class MetricsConfig(_Model):
     """The Prometheus exporter."""
 
     listen: Listen = Field(description="address and port, such as 127.0.0.1:9475")
+    tls: TlsConfig | None = Field(None, description="serve by https")
+    basic_auth: dict[UserName, PasswordHash] = Field({}, description="who may ask: users, by `vswitch password`")
+    insecure: bool = Field(False, description="whether others than this machine may be answered in the clear")
+
+    @property
+    def url(self) -> str:
+        """Where they are."""
+        return f"http{'s' if self.tls else ''}://{self.listen}/metrics"
+
+    @model_validator(mode="after")
+    def _not_in_the_clear(self) -> MetricsConfig:
+        if not (self.tls or self.insecure or is_loopback(self.listen)):
+            raise ValueError(
+                f"{self.listen} is open to other machines: add `tls`, or `insecure: true` to serve them in the clear"
+            )
+        return self
 
 
 class TopLevel(_Model):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,23 +19,25 @@ from vswitch.control import guests
 from vswitch.control.adopter import Adopter
 from vswitch.control.difference import compare
 from vswitch.control.history import Chronicle
-from vswitch.control.metrics import Exporter
+from vswitch.control.metrics.exporter import Exporter, ExporterError
+from vswitch.control.metrics.loop import LoopLag
 from vswitch.control.models import (
     DifferenceModel,
     FdbRowModel,
     GuestModel,
     MirrorRow,
     PortRow,
+    Queue,
     SwitchInfo,
     VlanRow,
 )
-from vswitch.control.models import Snapshot as MetricsSnapshot
 from vswitch.control.schema import StaticEntry
 from vswitch.core.mac import format_mac, parse_mac
 from vswitch.core.port import BridgePort
 from vswitch.core.switch import Switch
 from vswitch.core.vlan import MAX_VID
 from vswitch.engine import Engine
+from vswitch.outlet import QUEUE
 from vswitch.ports import ATTACHMENTS, PortError
 from vswitch.stages import STAGES
 from vswitch.units import vlan_ranges
@@ -74,12 +77,17 @@ class Service:
         self._set_mirrors(config)
         self.engine = Engine(self.switch, busy_poll=config.busy_poll)
         self.chronicle = Chronicle(self.switch, self.engine.clock, self.engine.observers.happened)
-        self._exporter = Exporter(self.snapshot)
+        self.started = time.time()
+        """When, in seconds since the epoch."""
+        self.lag = LoopLag()
+        self._exporter: Exporter | None = None
         self._host = host
         self._changing = asyncio.Lock()
         self._started = self.engine.clock()
         self.captures: set[Capture] = set()
         """Those that run."""
+        self.captures_lost = 0
+        """Frames that those lost which have ended."""
         self.stopping = False
         """Whether answers that have no end are to come to one."""
         self.adopter = Adopter(self)
@@ -97,7 +105,8 @@ class Service:
 
     async def stop(self) -> None:
         """Give everything back."""
-        await self._exporter.close()
+        if self._exporter is not None:
+            await self._exporter.close()
         await self.engine.close()
 
     # Changes
@@ -225,7 +234,8 @@ class Service:
     def port(self, name: str) -> PortRow:
         """One port with its counters."""
         bridge = self.bridge(name)
-        attachment = self.engine.attached[name].port
+        attached = self.engine.attached[name]
+        attachment = attached.port
         return PortRow.model_construct(
             port=name,
             attachment=attachment.kind,
@@ -234,6 +244,8 @@ class Service:
             state=attachment.state.value,
             state_changes=bridge.state_changes,
             mtu=bridge.mtu,
+            speed=attachment.capabilities.speed,
+            queue=Queue.model_construct(length=len(attached.queue), limit=QUEUE),
             vlan=_vlan(bridge.settings.vlan),
             **PortRow.counters(bridge.counters),
         )
@@ -290,17 +302,6 @@ class Service:
     def mirrors(self) -> list[MirrorRow]:
         """Every mirror."""
         return [MirrorRow.of(name, mirror) for name, mirror in self.config.mirrors.items()]
-
-    def snapshot(self) -> MetricsSnapshot:
-        """What the metrics read."""
-        return MetricsSnapshot.model_construct(
-            switch=self.config.name,
-            ports=self.ports(),
-            fdb_entries=dict(self.switch.fdb.sizes),
-            fdb_moves=self.switch.fdb.moves,
-            fdb_flaps=self.chronicle.history.flaps,
-            fastpath=self.engine.fast_path.name,
-        )
 
     # How a change is done
 
@@ -378,19 +379,27 @@ class Service:
         for entry in config.fdb.static:
             self.switch.fdb.add_static(entry.vlan, parse_mac(entry.mac), self.switch.ports[entry.port], now)
 
-    async def _serve(self, config: SwitchConfig) -> None:
-        """Serve the metrics where the configuration says."""
-        listen = config.metrics.listen if config.metrics else None
-        if listen == self._exporter.address:
+    async def reread_files(self) -> None:
+        """Have the files read again that the configuration names. Raises ConflictError, with nothing changed."""
+        if self.config.metrics is not None and self.config.metrics.tls is not None:
+            async with self._changing:
+                await self._serve(self.config, again=True)
+
+    async def _serve(self, config: SwitchConfig, *, again: bool = False) -> None:
+        """Serve the metrics as the configuration says; again: although it says nothing new."""
+        old = self._exporter
+        if (old.config if old else None) == config.metrics and not again:
             return
-        exporter = Exporter(self.snapshot)
-        if listen is not None:
+        new = None
+        if config.metrics is not None:
+            new = Exporter(self, config.metrics)
             try:
-                await exporter.listen(listen)
-            except OSError as error:
-                raise ConflictError(f"metrics: cannot listen on {listen}: {error.strerror}") from error
-        await self._exporter.close()
-        self._exporter = exporter
+                await new.start(after=old)
+            except ExporterError as error:
+                raise ConflictError(f"metrics: {error}") from error
+        if old is not None:
+            await old.close()
+        self._exporter = new
 
 
 def _gone(old: SwitchConfig, new: SwitchConfig) -> Iterator[Any]:

@@ -108,12 +108,16 @@ class Frame:
             self._forms[key] = offload.lower(edited, capability)
         return self._forms[key]
 
-    def wire(self, edit: TagEdit | None, form: Buffer) -> tuple[int, int]:
-        """Segments and octets on the wire of this frame when it leaves whole, as `form`, with that edit."""
+    def wire(self, edit: TagEdit | None, form: Buffer) -> tuple[int, int, int]:
+        """Segments and octets on the wire of this frame when it leaves whole, as `form`, with that edit.
+
+        The third number: octets of its longest segment.
+        """
         if self.segments == 1:
-            return 1, len(form) - offload.HEADER
+            length = len(form) - offload.HEADER
+            return 1, length, length
         moved = 0 if edit is None else (4 if edit.tpid else 0) - (4 if self.tpid else 0)
-        return self.segments, self.octets + moved * self.segments
+        return self.segments, self.octets + moved * self.segments, self.longest + moved
 
     def _retagged(self, edit: TagEdit) -> bytes:
         """The frame with the outer tag that `edit` says, padded where losing one leaves it short."""

@@ -137,14 +137,14 @@ class Switch:
 
     def refuse(self, raw: Buffer, port: BridgePort, reason: Reason) -> Verdict:
         """Count octets that came in by `port` and are no frame, for that reason."""
-        port.counters.receive.count_runt(max(0, len(raw) - HEADER))
+        port.counters.refuse(max(0, len(raw) - HEADER))
         port.counters.drop(reason)
         return drop(reason)
 
     def receive(self, frame: Frame, now: float) -> Verdict:
         """Decide of a frame that came in, learn from it and count it."""
         counters = frame.port.counters
-        counters.receive.count(frame.cast, frame.segments, frame.octets)
+        counters.receive.count(frame.cast, frame.segments, frame.octets, frame.longest)
         verdict = self._admit(frame, now)
         if verdict is None:
             known = self.fdb.learn(frame.vid, frame.source, frame.port, now)

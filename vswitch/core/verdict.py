@@ -46,6 +46,12 @@ LOSSES = frozenset((Reason.OVERSIZE,))
 """Reasons of the egress rule by which a frame that was meant for a port is lost there; the others are filtering."""
 
 
+RECEIVE_ERRORS = (Reason.RUNT, Reason.OFFLOAD_INVALID, Reason.TRUNCATED)
+TRANSMIT_ERRORS = (Reason.IO_ERROR,)
+"""Reasons that are ifInErrors and ifOutErrors of RFC 2863: the frame itself, or the sending of it, went wrong. All
+others are discards, the MTU of a port included (dot1dBasePortMtuExceededDiscards of RFC 4188)."""
+
+
 class Egress(NamedTuple):
     """One port that a frame leaves by: `frame` in the form that `edit` gives its tag (None keeps it)."""
 

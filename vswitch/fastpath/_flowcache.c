@@ -231,7 +231,7 @@ static bool read_flow(const FlowTable *self, PyObject *flow, PyObject *exits, En
     if (!get_number(flow, "cast", 0, 2, &cast) || !get_number(flow, "drop", -1, drops - 1, &drop) ||
         !get_number(flow, "longest", 0, INT32_MAX, &longest) || !get_number(flow, "offload", 0, INT32_MAX, &offload))
         return false;
-    entry->cast = (int)cast;
+    entry->first = CELLS + (uint32_t)cast * SIZES;
     entry->drop = (int)drop;
     entry->longest = (uint32_t)longest;
     entry->offload = (uint32_t)offload;
@@ -410,7 +410,7 @@ static PyObject *FlowTable_match(FlowTable *self, PyObject *object)
     const Entry *entry = match(&self->table, raw, (uint32_t)view.len, &wire);
     PyObject *flow = Py_NewRef(flow_of(entry));
     PyBuffer_Release(&view);
-    return entry == NULL ? flow : Py_BuildValue("NII", flow, wire.segments, wire.octets);
+    return entry == NULL ? flow : Py_BuildValue("NIII", flow, wire.segments, wire.octets, wire.longest);
 }
 
 static PyMethodDef methods[] = {

@@ -70,6 +70,8 @@ class FlowCache:
         self._entrances: dict[BridgePort, Entrance] = {}
         self._exits: dict[BridgePort, Exit] = {}
         self._stations: dict[Key, dict[Flow, Entrance]] = {}
+        self.misses = 0
+        """Frames that came in and that no table knew the flow of; whoever drives the tables counts them."""
         switch.fdb.changed = self._station_changed
 
     def add_port(self, port: BridgePort) -> tuple[Table, Exit]:
@@ -87,6 +89,10 @@ class FlowCache:
     def conversations(self, port: BridgePort) -> Conversations:
         """Who talks to whom, of what comes in by a port. Raises KeyError where there is no such port."""
         return self._entrances[port].conversations
+
+    def __len__(self) -> int:
+        """Flows that the tables know."""
+        return sum(len(entrance.flows) for entrance in self._entrances.values())
 
     def keep_up(self, now: float) -> None:
         """Forget verdicts that a change of ports and rules made void. now: when the frames came that are next."""

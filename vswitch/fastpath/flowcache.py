@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from vswitch.core import offload
 from vswitch.core.frame import C_TAG, MINIMUM, S_TAG, TagEdit
 from vswitch.core.offload import HEADER, PLAIN, Buffer
-from vswitch.core.stats import DROPPED, RECEIVE, TRANSMIT
+from vswitch.core.stats import BEYOND, DROPPED, PLACES, RECEIVE, TRANSMIT, count
 from vswitch.core.verdict import Egress
 from vswitch.fastpath.conversations import FRAMES, LAST, OCTETS
 from vswitch.ports.packet import receive
@@ -97,8 +97,8 @@ class Flow:
             yield Egress(port, frame, None if tag is None else TagEdit(*_TAG.unpack(tag or bytes(4))))
 
 
-Match = tuple[Flow, int, int]
-"""The flow of a frame, and its segments and octets as on the wire."""
+Match = tuple[Flow, int, int, int]
+"""The flow of a frame, its segments and octets as on the wire, and the octets of its longest segment."""
 
 Turn = tuple[int, list[Flow], int, Flow | None, int]
 """What came of a burst: the frames read; of each station that was heard the last flow, the one heard last at the end;
@@ -173,7 +173,7 @@ class FlowTable:
                     meet(met, flow)
                     continue
                 got = length
-                self._count_received(flow, 1, got - HEADER)
+                self._count_received(flow, 1, got - HEADER, got - HEADER)
             else:
                 flow, done = self._carry(view[: max(got, PADDED)], got)
             read, octets = read + 1, octets - got
@@ -250,18 +250,19 @@ class FlowTable:
         except offload.OffloadError:
             return None
         if asked is None:
-            return (flow, 1, got - HEADER) if got - HEADER <= flow.longest else None
+            length = got - HEADER
+            return (flow, 1, length, length) if length <= flow.longest else None
         if asked.longest > flow.longest or asked.needs & ~flow.offload:
             return None
-        return flow, asked.segments, asked.octets
+        return flow, asked.segments, asked.octets, asked.longest
 
     def _carry(self, raw: Buffer, got: int) -> tuple[Flow | None, int]:
         """`raw` is padded; `got` octets were received."""
         matched = self._match(raw, got)
         if matched is None:
             return None, 0
-        flow, segments, octets = matched
-        self._count_received(flow, segments, octets)
+        flow, segments, octets, longest = matched
+        self._count_received(flow, segments, octets, longest)
         for done, (exit_, tag) in enumerate(flow.exits):
             fd, waiting = exit_.state
             if fd < 0 or waiting:
@@ -271,28 +272,35 @@ class FlowTable:
                 os.writev(fd, form)
             except OSError:
                 return flow, done
-            sent = octets + segments * _moved(raw, tag) if segments > 1 else sum(map(len, form)) - HEADER
-            exit_.values[TRANSMIT] += sent
-            exit_.values[TRANSMIT + 1 + flow.cast] += segments
+            if segments > 1:
+                moved = _moved(raw, tag)
+                count(exit_.values, TRANSMIT, flow.cast, segments, octets + segments * moved, longest + moved)
+            else:
+                sent = sum(map(len, form)) - HEADER
+                exit_.values[TRANSMIT] += sent
+                exit_.values[TRANSMIT + PLACES[flow.cast][min(BEYOND, sent)]] += 1
         return flow, len(flow.exits)
 
-    def _count_run(self, run: Flow, length: int, count: int) -> None:
+    def _count_run(self, run: Flow, length: int, frames: int) -> None:
         """So many plain frames of this length passed: as `_count_received`, without a call, and as sent."""
-        octets, cast = count * (length - HEADER), run.cast
+        octets, place = frames * (length - HEADER), PLACES[run.cast][min(length - HEADER, BEYOND)]
         received, sent, counts = self._values, run.exits[0][0].values, run.conversation.values
         received[RECEIVE] += octets
-        received[RECEIVE + 1 + cast] += count
+        received[RECEIVE + place] += frames
         if run.drop >= 0:
-            received[DROPPED + run.drop] += count
-        counts[FRAMES] += count
+            received[DROPPED + run.drop] += frames
+        counts[FRAMES] += frames
         counts[OCTETS] += octets
         counts[LAST] = self._clock[0]
-        sent[TRANSMIT] += octets if length >= PADDED else count * MINIMUM
-        sent[TRANSMIT + 1 + cast] += count
+        sent[TRANSMIT] += octets if length >= PADDED else frames * MINIMUM
+        sent[TRANSMIT + place] += frames  # padding leaves a frame in its group
 
-    def _count_received(self, flow: Flow, frames: int, octets: int) -> None:
-        self._values[RECEIVE] += octets
-        self._values[RECEIVE + 1 + flow.cast] += frames
+    def _count_received(self, flow: Flow, frames: int, octets: int, longest: int) -> None:
+        if frames == 1:  # as `count` has it, without a call
+            self._values[RECEIVE] += octets
+            self._values[RECEIVE + PLACES[flow.cast][min(BEYOND, octets)]] += 1
+        else:
+            count(self._values, RECEIVE, flow.cast, frames, octets, longest)
         counts = flow.conversation.values
         counts[FRAMES] += frames
         counts[OCTETS] += octets

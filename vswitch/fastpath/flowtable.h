@@ -12,8 +12,9 @@
 
 enum { MOST_FRAMES = 256 }; /* in one burst */
 
-/* Layout of a port's counters: core/stats.py. */
-enum { RECEIVE = 0, TRANSMIT = 4, DROPPED = 8 };
+/* Layout of a port's counters, and of one direction of them: core/stats.py. */
+enum { SUPERFRAMES = 1, SEGMENTS = 2, CELLS = 3, CASTS = 3, SIZES = 7 };
+enum { RECEIVE = 0, TRANSMIT = CELLS + CASTS * SIZES, REFUSED = 2 * TRANSMIT, DROPPED = REFUSED + 1 };
 
 /* Layout of a conversation's: fastpath/conversations.py. */
 enum { FRAMES, OCTETS, LAST, COUNTS };
@@ -33,7 +34,8 @@ typedef struct {
     void *owner;
     uint64_t *counts; /* of the conversation */
     uint32_t longest, offload, exits;
-    int cast, drop;
+    uint32_t first; /* of the counters of its cast, one for each group of sizes */
+    int drop;
     Exit exit[];
 } Entry;
 
@@ -238,17 +240,46 @@ static inline bool send_form(int fd, const Form *form)
     return writev(fd, form->part, form->parts) >= 0;
 }
 
+/* -- Counters -------------------------------------------------------------------------------------------------------- */
+
+/* The group of SIZE_BOUNDS of core/stats.py that a frame of this size is in. */
+static inline uint32_t size_group(uint32_t octets)
+{
+    if (octets <= 64)
+        return 0;
+    return octets > 1518 ? 6 : 26U - (uint32_t)__builtin_clz(octets); /* 65 to 127 are group 1, and so on by powers of two */
+}
+
+/* A superframe, in one direction of a port's counters: each segment for itself; all but the last are as long as any.
+ * count() of core/stats.py. */
+static __attribute__((noinline, unused)) void count_superframe(uint64_t *counters, uint32_t first, uint32_t segments,
+                                                               uint32_t octets, uint32_t longest)
+{
+    uint64_t *cells = counters + first;
+    counters[0] += octets;
+    counters[SUPERFRAMES]++;
+    counters[SEGMENTS] += segments;
+    cells[size_group(longest)] += segments - 1;
+    cells[size_group(octets - (segments - 1) * longest)]++;
+}
+
 /* Counts a frame as received, and sends it by the exits of its flow in turn; how many took it. `raw` is padded. */
 static inline uint32_t carry(const Table *table, const Entry *entry, const uint8_t *raw, uint32_t got, const Wire *wire)
 {
     uint64_t *values = table->values, *counts = entry->counts;
-    values[RECEIVE] += wire->octets;
-    values[RECEIVE + 1 + entry->cast] += wire->segments;
-    counts[FRAMES] += wire->segments;
-    counts[OCTETS] += wire->octets;
+    uint32_t octets = wire->octets, segments = wire->segments, first = entry->first;
+    uint32_t cell = first + size_group(octets);
+    if (segments == 1) {
+        values[RECEIVE] += octets;
+        values[RECEIVE + cell]++;
+    } else {
+        count_superframe(values + RECEIVE, first, segments, octets, wire->longest);
+    }
+    counts[FRAMES] += segments;
+    counts[OCTETS] += octets;
     counts[LAST] = *table->clock;
     if (entry->drop >= 0)
-        values[DROPPED + entry->drop] += wire->segments;
+        values[DROPPED + entry->drop] += segments;
     for (uint32_t i = 0; i < entry->exits; i++) {
         const Exit *exit = &entry->exit[i];
         Form form;
@@ -257,9 +288,14 @@ static inline uint32_t carry(const Table *table, const Entry *entry, const uint8
         make_form(exit, raw, got < PADDED ? PADDED : got, &form);
         if (!send_form(exit->state[0], &form))
             return i;
-        exit->values[TRANSMIT] += wire->segments == 1 ? form.length - HEADER
-                                                      : wire->octets + (uint64_t)((int64_t)wire->segments * form.moved);
-        exit->values[TRANSMIT + 1 + entry->cast] += wire->segments;
+        if (segments == 1) {
+            uint32_t sent = (uint32_t)form.length - HEADER;
+            exit->values[TRANSMIT] += sent;
+            exit->values[TRANSMIT + (sent == octets ? cell : first + size_group(sent))]++;
+        } else {
+            uint32_t moved = (uint32_t)form.moved; /* modulo, where it shrank */
+            count_superframe(exit->values + TRANSMIT, first, segments, octets + segments * moved, wire->longest + moved);
+        }
     }
     return entry->exits;
 }

@@ -53,10 +53,14 @@ class PortState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """offload: what the attachment completes by itself.  mtu: octets of payload that fit a frame."""
+    """offload: what the attachment completes by itself.  mtu: octets of payload that fit a frame.
+
+    speed: bits per second that the link is said to have, which holds nobody to it; None where nobody says.
+    """
 
     offload: Capability = Capability.NONE
     mtu: int = DEFAULT_MTU
+    speed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vswitch.ports.base import Capabilities, Options, Port, PortState
+from vswitch.ports.base import Options, Port, PortState
 
 if TYPE_CHECKING:
     from vswitch.ports.host import Host
@@ -32,7 +33,7 @@ class DevicePort(Port):
         """Whoever has the interface may set it up and down, rename it and change its MTU."""
         self.device = link.name
         self.state = PortState.UP if link.up else PortState.DOWN
-        self.capabilities = Capabilities(self.capabilities.offload, link.mtu)
+        self.capabilities = replace(self.capabilities, mtu=link.mtu)
 
     def lose(self) -> None:
         """The device is gone: the descriptor is closed, the namespace still watched."""

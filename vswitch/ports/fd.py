@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -152,7 +153,9 @@ class FdPort(DevicePort):
             namespace = netns.Namespace.of(tun.namespace_fd(self.fileno()), f"of {self._called}")
             try:
                 with netns.inside(namespace), IPRoute() as ipr:
-                    message = ipr.link("get", ifname=tun.interface(self.fileno()).name)[0]
+                    name = tun.interface(self.fileno()).name
+                    message = ipr.link("get", ifname=name)[0]
+                    self.capabilities = replace(self.capabilities, speed=tun.speed(name))
             except (PortError, NetlinkError):
                 namespace.close()
                 return

@@ -17,7 +17,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from vswitch.core.offload import Capability
-from vswitch.ports import netns
+from vswitch.ports import netns, tun
 from vswitch.ports.base import BURST_OCTETS, Cable, Capabilities, Options, PortError, PortState, qemu_word
 from vswitch.ports.device import DevicePort
 from vswitch.ports.links import Link
@@ -172,7 +172,8 @@ class InterfacePort(DevicePort):
                 raise PortError(
                     f"there is no interface {there}; make it first, or have the port wait for it (wait: true)"
                 ) from None
-            self.capabilities = Capabilities(_offload() if self.options.offload else Capability.NONE)
+            offload = _offload() if self.options.offload else Capability.NONE
+            self.capabilities = Capabilities(offload, speed=tun.speed(name))
             with IPRoute() as ipr:
                 try:
                     link = Link.of(ipr.get_links(self.index)[0])

@@ -207,7 +207,7 @@ class TapPort(DevicePort):
             raise PortError(f"cannot set the interface {self.device} up: {error.args[1]}") from error
         with suppress(OSError):  # a kernel without settings for a TAP's speed reports its own
             tun.set_speed(str(self.device), options.speed // 1_000_000)
-        self.capabilities = Capabilities(self.capabilities.offload, options.mtu)
+        self.capabilities = Capabilities(self.capabilities.offload, options.mtu, tun.speed(str(self.device)))
         self.state = PortState.UP
 
 

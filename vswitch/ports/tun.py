@@ -29,6 +29,7 @@ _IFREQ = struct.Struct("16sH22x")
 _INT = struct.Struct("i")
 
 _SIOCETHTOOL, _ETHTOOL_GSET, _ETHTOOL_SSET, _DUPLEX_FULL = 0x8946, 1, 2, 1
+_SPEED_UNKNOWN = 0xFFFFFFFF
 _ETHTOOL_CMD = struct.Struct("IIIHBBBBBBIIHBBIII")  # struct ethtool_cmd of linux/ethtool.h
 
 
@@ -93,6 +94,17 @@ def set_speed(name: str, megabits: int) -> None:
         old = _ETHTOOL_CMD.unpack(_ethtool(control, name, _ETHTOOL_CMD.pack(_ETHTOOL_GSET, *[0] * 17)))
         new = (_ETHTOOL_SSET, *old[1:3], megabits & 0xFFFF, _DUPLEX_FULL, *old[5:12], megabits >> 16, *old[13:])
         _ethtool(control, name, _ETHTOOL_CMD.pack(*new))
+
+
+def speed(name: str) -> int | None:
+    """Bits per second that an interface of this thread's namespace reports; None where it knows none."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+            answer = _ETHTOOL_CMD.unpack(_ethtool(control, name, _ETHTOOL_CMD.pack(_ETHTOOL_GSET, *[0] * 17)))
+    except OSError:
+        return None
+    megabits = answer[12] << 16 | answer[3]
+    return None if megabits in (0, _SPEED_UNKNOWN) else megabits * 1_000_000
 
 
 def _ethtool(control: socket.socket, name: str, command: bytes) -> bytes:

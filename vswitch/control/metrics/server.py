@@ -1,0 +1,141 @@
+"""The process that serves `/metrics`: HTTP, TLS, passwords and rendering, all of it away from the switch's loop.
+
+It is started by `exporter`, with the channel to the switch for its standard input, and ends when the switch does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
+from prometheus_client.exposition import choose_encoder
+
+from vswitch.control.metrics.channel import SNAPSHOT, receive, send
+from vswitch.control.metrics.credentials import CredentialsError, Passwords, server_context
+from vswitch.control.metrics.groups import GROUPS
+from vswitch.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from prometheus_client import Metric
+
+    from vswitch.control.metrics.group import Row
+
+NICE: Final = 10
+"""Whoever forwards frames goes first where cores are few (setpriority(2))."""
+
+PATIENCE: Final = 10.0
+"""Seconds until a switch that does not answer is not waited for any longer."""
+
+
+class Collected:
+    """The metrics of one moment, as `prometheus_client` wants them."""
+
+    def __init__(self, switch: str, rows: Mapping[str, list[Row]]) -> None:
+        """rows: by group."""
+        self._switch = switch
+        self._rows = rows
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family, in the order of the documentation."""
+        for group in GROUPS:
+            yield from group.families(self._switch, self._rows[group.name])
+
+
+class Server:
+    """Answers `/metrics`, and nothing else."""
+
+    def __init__(self, settings: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """settings: of `Exporter`.  reader, writer: the channel."""
+        self._switch = settings["switch"]
+        self._passwords = Passwords(settings["basic_auth"])
+        self._reader, self._writer = reader, writer
+        self._answers: asyncio.Queue[Any] = asyncio.Queue()
+        self._asking = asyncio.Lock()
+        self._worker = Worker("vswitch-metrics")
+        self.over = asyncio.Event()
+        """Whether this process is to end."""
+
+    def application(self) -> web.Application:
+        """To aiohttp."""
+        app = web.Application(client_max_size=1)
+        app.router.add_get("/metrics", self._metrics)
+        return app
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        if not await self._may(request.headers.get("Authorization", "")):
+            raise web.HTTPUnauthorized(headers={"WWW-Authenticate": 'Basic realm="vswitch metrics", charset="UTF-8"'})
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        try:
+            rows = await asyncio.wait_for(self._snapshot(), PATIENCE)
+        except TimeoutError:
+            self.over.set()  # an answer that comes yet would be taken for the next one; there is another process soon
+            raise web.HTTPServiceUnavailable(text="the switch does not answer\n") from None
+        body = await self._worker.run(partial(encode, Collected(self._switch, rows)))
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def _may(self, authorization: str) -> bool:
+        passwords = self._passwords
+        if not passwords.wanted or passwords.known(authorization):
+            return True
+        return bool(authorization) and await self._worker.run(partial(passwords.check, authorization))
+
+    async def _snapshot(self) -> dict[str, list[Row]]:
+        """The rows of every group."""
+        rows: dict[str, list[Row]] = {group.name: [] for group in GROUPS}
+        async with self._asking:
+            send(self._writer, SNAPSHOT)
+            while (message := await self._answers.get()) is not None:
+                name, some = message
+                rows[name] += some
+        return rows
+
+    async def hear(self) -> None:
+        """Hear what the switch says, until it is gone."""
+        with suppress(EOFError):
+            while True:
+                self._answers.put_nowait(await receive(self._reader))
+
+
+async def serve() -> None:
+    """Begin, say so, and go on until there is no switch."""
+    channel = socket.socket(fileno=os.dup(0))
+    reader, writer = await asyncio.open_unix_connection(sock=channel)
+    settings = await receive(reader)
+    try:
+        context = server_context(*settings["tls"]) if settings["tls"] else None
+    except CredentialsError as error:
+        send(writer, f"{error.key}: {error}")
+        await writer.drain()
+        return
+    server = Server(settings, reader, writer)
+    runner = web.AppRunner(server.application(), access_log=None, handle_signals=False, shutdown_timeout=0.5)
+    await runner.setup()
+    await web.SockSite(runner, socket.socket(fileno=settings["socket"]), ssl_context=context).start()
+    send(writer, None)
+    ends = [asyncio.ensure_future(end) for end in (server.hear(), server.over.wait())]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    for end in ends:
+        end.cancel()
+    await runner.cleanup()
+
+
+def main() -> None:
+    """Signals are for the switch, whose end is this one's."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    with suppress(OSError):
+        os.nice(NICE)
+    with suppress(EOFError):
+        asyncio.run(serve())
+
+
+if __name__ == "__main__":
+    main()
