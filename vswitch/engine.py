@@ -13,13 +13,14 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from vswitch.alarm import Alarm
 from vswitch.core.frame import Frame
 from vswitch.core.verdict import Egress, Reason
 from vswitch.fastpath.cache import FlowCache
 from vswitch.fastpath.flowcache import ROOM
 from vswitch.fastpath.twins import choose
 from vswitch.keeper import Keeper
-from vswitch.observers import Observers
+from vswitch.observers import Mark, Observers
 from vswitch.outlet import REMEMBERED, Attached
 from vswitch.polling import DEFAULT_WINDOW, BusyPoll
 from vswitch.ports.base import BURST_OCTETS, PortState
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from vswitch.core.offload import Buffer
     from vswitch.core.port import BridgePort
     from vswitch.core.switch import Switch
+    from vswitch.core.verdict import Released
     from vswitch.fastpath.conversations import Conversations
     from vswitch.fastpath.flowcache import Flow
     from vswitch.fastpath.twins import FastPath
@@ -83,6 +85,7 @@ class Engine:
         self._worker = Worker("vswitch-links")
         self._keeper = Keeper(switch, self.observers, self.attached, self._worker, self._receive)
         self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self._wake)
         self._recent: tuple[Attached | None, Attached | None] = None, None
         self._round: asyncio.Handle | None = None
 
@@ -142,6 +145,7 @@ class Engine:
         for handle in (self._timer, self._round):
             if handle is not None:
                 handle.cancel()
+        self._alarm.close()
         self._keeper.close()
         self._worker.close()
 
@@ -248,24 +252,28 @@ class Engine:
             verdict = self.switch.refuse(raw, bridge, frame)
             attached.recent.append((now, bytes(raw[:REMEMBERED]), len(raw), verdict))
             if self.observers:
-                self.observers.see(self.observers.mark(0), bridge, raw, frame)
+                self.observers.see(Mark(self.observers.number(), 0), bridge, raw, frame)
             return set()
-        mark = None
         if flow is not None:
-            egress = tuple(flow.egress(frame, done))
-            if self.observers:
-                mark = self.observers.mark(flow.station[0] if flow.station else 0)
-        else:
-            verdict = self.switch.receive(frame, now)
-            attached.recent.append((now, bytes(raw[:REMEMBERED]), len(raw), verdict))
-            egress = verdict.egress + verdict.mirrored
-            if self.observers:
-                mark = self.observers.decided(frame, verdict)
-            self._cache.offer(frame, verdict, keep=mark is None or self.observers.indifferent(frame, verdict))
-        outlets = [self._by_port[each.port] for each in egress]
-        for outlet, each in zip(outlets, egress, strict=True):
-            outlet.put(each, mark)
-        return set(outlets)
+            frame.vid = flow.station[0] if flow.station else 0
+            return self._put(flow.egress(frame, done))
+        if self.observers:
+            frame.packet = self.observers.number()
+        verdict = self.switch.receive(frame, now)
+        attached.recent.append((now, bytes(raw[:REMEMBERED]), len(raw), verdict))
+        if self.observers:
+            self.observers.decided(frame, verdict)
+        self._cache.offer(frame, verdict, keep=not self.observers or self.observers.indifferent(frame, verdict))
+        return self._put((*verdict.egress, *verdict.mirrored))
+
+    def _put(self, egresses: Iterable[Egress]) -> set[Attached]:
+        """Add frames to the bursts that leave next; of which ports."""
+        touched = set[Attached]()
+        for egress in egresses:
+            outlet = self._by_port[egress.port]
+            outlet.put(egress)
+            touched.add(outlet)
+        return touched
 
     def _come_back(self, attached: Attached) -> None:
         """Give a port that has read more than a turn of frames another one, behind the others."""
@@ -304,32 +312,31 @@ class Engine:
         frame = Frame.parse(raw, attached.bridge)
         if isinstance(frame, Reason):
             raise ValueError(frame.meaning)
-        attached.put(Egress(attached.bridge, frame, None), self.observers.mark(0) if self.observers else None)
+        attached.put(Egress(attached.bridge, frame, None))
         self._flush((attached,))
 
-    def send(self, egresses: Iterable[Egress]) -> None:
-        """Send frames that a stage held back."""
+    def _carry_out(self, released: Iterable[Released]) -> None:
+        """Send the frames that stages let go."""
         touched = set[Attached]()
-        for egress in egresses:
-            if (outlet := self._by_port.get(egress.port)) is not None:
-                outlet.put(egress)
-                touched.add(outlet)
+        for frame, verdict in released:
+            if self.observers:
+                self.observers.released(frame, verdict)
+            self._cache.settle(frame, verdict)
+            touched |= self._put((*verdict.egress, *verdict.mirrored))
         self._flush(touched)
 
     # Time
 
     def _arm(self, now: float) -> None:
-        """Have the one timer stand no later than the switch wants it."""
-        deadline = self.switch.stage_deadline() if self._timer else self.switch.next_deadline()
-        if deadline is None:
-            return
-        loop = asyncio.get_running_loop()
-        when = loop.time() + max(0.0, deadline - now)
-        if self._timer is not None:
-            if self._timer.when() <= when:
-                return
-            self._timer.cancel()
-        self._timer = loop.call_at(when, self._ring)
+        """Send what stages let go by now, and have alarm and timer stand no later than the switch wants them."""
+        deadline = self.switch.stage_deadline()
+        if deadline is not None and deadline <= now:
+            self._carry_out(self.switch.release(now))
+            deadline = self.switch.stage_deadline()
+        if deadline is not None:
+            self._alarm.set(deadline - self.clock())
+        if self._timer is None and (unheard := self.switch.fdb.next_deadline()) is not None:
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, unheard - now), self._ring)
 
     def set_ageing(self, seconds: float) -> None:
         """Stations not heard for that long are forgotten from now on."""
@@ -341,5 +348,8 @@ class Engine:
     def _ring(self) -> None:
         self._timer = None
         now = self.clock()
-        self.send(self.switch.handle_timer(now))
+        self._carry_out(self.switch.handle_timer(now))
         self._arm(now)
+
+    def _wake(self) -> None:
+        self._arm(self.clock())

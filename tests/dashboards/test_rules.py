@@ -84,4 +84,4 @@ def test_every_drop_reason_is_a_loss_or_refused_or_expected() -> None:
         for name in ("VswitchFramesLost", "VswitchFramesRefused")
     )
     expected = re.findall(r"`(\w+)`", EXPECTED.search((ROOT / "docs/alerts.md").read_text())[1])  # type: ignore[index]
-    assert sorted([*lost, *refused, *expected]) == sorted({reason.value for reason in Reason} | {"impaired"})
+    assert sorted([*lost, *refused, *expected]) == sorted(reason.value for reason in Reason)

@@ -19,6 +19,7 @@ from vswitch.control import guests
 from vswitch.control.adopter import Adopter
 from vswitch.control.difference import compare
 from vswitch.control.history import Chronicle
+from vswitch.control.impairmodels import impairment_of
 from vswitch.control.metrics.exporter import Exporter, ExporterError
 from vswitch.control.metrics.loop import LoopLag
 from vswitch.control.models import (
@@ -247,6 +248,7 @@ class Service:
             speed=attachment.capabilities.speed,
             queue=Queue.model_construct(length=len(attached.queue), limit=QUEUE),
             vlan=_vlan(bridge.settings.vlan),
+            impair=impairment_of(self.switch, bridge, self.config.ports[name].impair, self.engine.clock()),
             **PortRow.counters(bridge.counters),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vswitch.control.metrics import about, captures, fastpath, fdb, loop, ports, traffic
+from vswitch.control.metrics import about, captures, fastpath, fdb, impairments, loop, ports, traffic
 
 if TYPE_CHECKING:
     from vswitch.control.metrics.group import Group
@@ -14,6 +14,7 @@ GROUPS: Final[tuple[Group, ...]] = (
     ports.GROUP,
     fdb.GROUP,
     fastpath.GROUP,
+    impairments.GROUP,
     loop.GROUP,
     captures.GROUP,
     about.GROUP,
