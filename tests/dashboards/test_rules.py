@@ -32,6 +32,19 @@ def test_prometheus_takes_the_configuration() -> None:
 
 
 @pytest.mark.program("promtool")
+def test_prometheus_takes_what_stands_there_in_comments_too(tmp_path: Path) -> None:
+    """Every line that is a comment and no sentence."""
+    text = (PROMETHEUS / "prometheus.yml").read_text()
+    found = re.sub(r"^( *)# (?=alerting:| *- | +\w+:)", r"\1", text, flags=re.MULTILINE)
+    assert [job["job_name"] for job in yaml.safe_load(found)["scrape_configs"]] == ["vswitch", "vswitch-remote"]
+    assert yaml.safe_load(found)["alerting"]
+    for name in ("vswitch-ca.pem", "vswitch-password"):
+        (tmp_path / name).touch()
+    (tmp_path / "prometheus.yml").write_text(found.replace("[rules.yml, alerts.yml]", "[]"))
+    promtool("check", "config", str(tmp_path / "prometheus.yml"))
+
+
+@pytest.mark.program("promtool")
 @pytest.mark.parametrize("file", ["rules.yml", "alerts.yml"])
 def test_rules_do_what_they_are_there_for(file: str) -> None:
     promtool("test", "rules", str(HERE / file))
