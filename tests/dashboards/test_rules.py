@@ -86,9 +86,19 @@ def test_an_alert_says_in_a_sentence_what_is_wrong_and_where_to_read_on(alert: d
     assert without_threshold(str(alert["expr"]))
 
 
-def test_the_page_of_alerts_has_each_with_its_severity_in_their_order() -> None:
-    found = re.findall(r"^## (\w+)\n\n\*(\w+)\*", (ROOT / "docs/alerts.md").read_text(), re.MULTILINE)
-    assert found == [(name, alert["labels"]["severity"]) for name, alert in ALERTS.items()]
+def test_the_documents_have_each_alert_with_its_severity_in_their_order() -> None:
+    every = [(name, alert["labels"]["severity"]) for name, alert in ALERTS.items()]
+    page, table = (ROOT / "docs/alerts.md").read_text(), (ROOT / "docs/dashboards.md").read_text()
+    assert re.findall(r"^## (\w+)\n\n\*(\w+)\*: ", page, re.MULTILINE) == every
+    assert re.findall(r"^\| \[(\w+)\]\S+ \| (\w+) \|", table, re.MULTILINE) == every
+
+
+def test_the_table_of_alerts_says_how_long_each_waits() -> None:
+    table = (ROOT / "docs/dashboards.md").read_text()
+    for name, alert in ALERTS.items():
+        (row,) = [line for line in table.splitlines() if line.startswith(f"| [{name}]")]
+        waits = re.search(r"for (\d+) m", row)
+        assert (f"{waits[1]}m" if waits else "1m") == alert["for"], row
 
 
 def test_every_drop_reason_is_a_loss_or_refused_or_expected() -> None:

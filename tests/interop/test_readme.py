@@ -31,6 +31,8 @@ PROGRAMS = (
     "make",
     "nsenter",
     "ping",
+    "prometheus",
+    "promtool",
     "qemu-system-x86_64",
     "tcpdump",
     "tshark",
