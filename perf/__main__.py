@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from perf import instructions, report
+from perf import instructions, report, scrape
 from perf.benches import BENCHES, Failure, Figures, take
 from perf.contenders import CONTENDERS
 from perf.lab import CORES, MissingError, remove_tools
@@ -27,6 +27,7 @@ EPILOG = """examples:
   python -m perf verdict                  which goals the last results reach
   python -m perf table --write            the last results into the README
   python -m perf instructions             of a burst, counted by callgrind
+  python -m perf scrape                   how long the metrics of 256 ports keep the loop from frames
 """
 
 
@@ -40,7 +41,9 @@ def main() -> int:
         case ["verdict"]:
             show_verdict(json.loads(JSON.read_text())["results"])
         case ["instructions"]:
-            count_instructions(options.json)
+            keep(options.json, "instructions", instructions.count())
+        case ["scrape"]:
+            keep(options.json, "scrape", scrape.count())
         case names:
             measure(names or list(BENCHES), options)
     return 0
@@ -64,7 +67,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, default=JSON, metavar="FILE", help="where results are kept and added to")
     parser.add_argument("--write", action="store_true", help="with `table`: into the README")
     options = parser.parse_args()
-    shown = {"table", "verdict", "instructions"}
+    shown = {"table", "verdict", "instructions", "scrape"}
     unknown = [name for name in options.names if name not in BENCHES and options.names not in ([s] for s in shown)]
     unknown += [name for name in options.only.split(",") if name and name not in CONTENDERS]
     if unknown:
@@ -152,12 +155,12 @@ def summarise(name: str, data: dict[str, Any]) -> None:
         print(f"{name:14} {who:8} {medians}", flush=True)
 
 
-def count_instructions(file: Path) -> None:
-    """Of a frame, with each twin; they are kept with the other results."""
+def keep(file: Path, name: str, figures: dict[str, Any]) -> None:
+    """Figures that no other switch is compared by, with the other results."""
     data = json.loads(file.read_text()) if file.exists() else {"results": {}}
-    data["instructions"] = instructions.count()
+    data[name] = figures
     file.write_text(json.dumps(data, indent=1) + "\n")
-    print(json.dumps(data["instructions"]))
+    print(json.dumps(figures, indent=1))
 
 
 def show_table(*, write: bool) -> None:

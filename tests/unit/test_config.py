@@ -147,6 +147,29 @@ def test_a_mistake_of_a_port_is_one_sentence(options: str, sentence: str) -> Non
         ("name: x\nports: {}\nfdb: 5", 3, "found 5, expected a mapping"),
         ("name: x\nports: {}\nmetrics: {}", 3, "metrics.listen: this key is missing"),
         ("name: x\nports: {}\nmetrics: {listen: here}", 3, "is not an address to listen on"),
+        (
+            "name: x\nports: {}\nmetrics: {listen: ':9475'}",
+            3,
+            "metrics: :9475 is open to other machines: add `tls`, or",
+        ),
+        ("name: x\nports: {}\nmetrics: {listen: '10.0.0.1:1', insecure: false}", 3, "is open to other machines"),
+        (
+            "name: x\nports: {}\nmetrics: {listen: '127.0.0.1:1', tls: {certificate: /a}}",
+            3,
+            "metrics.tls.key: this key is",
+        ),
+        (
+            "name: x\nports: {}\nmetrics: {listen: '127.0.0.1:1', tls: {certificate: a, key: /b}}",
+            3,
+            "metrics.tls.certificate: 'a' is not the absolute path of a file",
+        ),
+        (
+            "name: x\nports: {}\nmetrics: {listen: '127.0.0.1:1', basic_auth: {bob: secret}}",
+            3,
+            "metrics.basic_auth.bob: this is not the hash of a password; `vswitch password` makes one",
+        ),
+        ("name: x\nports: {}\nmetrics: {listen: '127.0.0.1:1', basic_auth: {'a b': secret}}", 3, "a name of 1 to 64"),
+        ("name: x\nports: {}\nmetrics: {listen: '127.0.0.1:1', basic_atuh: {}}", 3, "did you mean basic_auth?"),
         ("name: x\nports: {}\ncontrol: here", 3, "is not the absolute path of a socket"),
         ('name: x\nports: {}\ncontrol: "/a\\0b"', 3, "is not the absolute path of a socket"),
         (f"name: x\nports: {{}}\ncontrol: /{'é' * 60}", 3, "has 121 octets"),
@@ -357,3 +380,14 @@ def test_tunnels_that_would_be_in_each_other_s_way() -> None:
     ):
         (found,) = problems(f"name: x\nports: {{a: {{{one}}}, b: {{{other}}}}}")
         assert "is the device of port a already" in found
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["listen: 127.0.0.1:1", "listen: 127.1.2.3:1", "listen: '[::1]:1'", "listen: ':1', insecure: true",
+     "listen: 0.0.0.0:1, tls: {certificate: /a, key: /b}"],
+)  # fmt: skip
+def test_metrics_for_this_machine_or_kept_from_others_are_right(options: str) -> None:
+    found = config.load(f"name: x\nports: {{}}\nmetrics: {{{options}}}")
+    assert found.metrics is not None
+    assert config.validate(found.dump()).metrics == found.metrics

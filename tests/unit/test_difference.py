@@ -82,6 +82,10 @@ def test_another_attachment_is_named_once_whatever_else_changes(old: str, new: s
         ("", "metrics: {listen: '[::1]:9475'}", ["~ metrics default → [::1]:9475"]),
         ("metrics: {listen: '127.0.0.1:1'}", "metrics: {listen: '127.0.0.1:2'}",
          ["~ metrics 127.0.0.1:1 → 127.0.0.1:2"]),
+        ("metrics: {listen: '127.0.0.1:1'}", "metrics: {listen: '127.0.0.1:1', tls: {certificate: /a, key: /b}}",
+         ["~ metrics.tls default → /a, /b"]),
+        ("metrics: {listen: '127.0.0.1:1'}", "metrics: {listen: '127.0.0.1:1', insecure: true}",
+         ["~ metrics.insecure default → on"]),
         ("", f"fdb: {{static: [{{mac: {MAC}, port: a}}]}}", [f"+ static {MAC} vlan 1 on a"]),
         (f"fdb: {{static: [{{mac: {MAC}, port: a}}]}}", f"fdb: {{static: [{{mac: {MAC}, port: b}}]}}",
          [f"- static {MAC} vlan 1 on a", f"+ static {MAC} vlan 1 on b"]),
@@ -130,3 +134,13 @@ def test_mirrors_come_and_go() -> None:
     )
     found = difference(ports, ports, head=old, new_head=new)
     assert found.lines == ["- mirror m (ports a, to s)", "+ mirror m (ports a,b, to s)"]
+
+
+def test_another_password_is_a_change_that_shows_nothing_of_it() -> None:
+    old, new = (
+        config.load(f"name: x\nports: {{}}\nmetrics: {{listen: '127.0.0.1:1', basic_auth: {{bob: {password}}}}}")
+        for password in (f"scrypt:14:8:1:{'ab' * 16}:{digit * 64}" for digit in "cd")
+    )
+    (line,) = compare(old, new).lines
+    assert line.startswith("~ metrics.basic_auth bob (")
+    assert "cccc" not in line + line.upper()

@@ -212,6 +212,7 @@ def _unknown(key: str, known: list[str]) -> str:
 
 _PATTERNS: dict[object, str] = {
     "name": "a name of 1 to 32 letters, digits, _ and - after a letter or digit",
+    "[key]": "a name of 1 to 64 letters, digits, ., _, @ and - after a letter or digit",
 }
 _KINDS = {
     "bool_parsing": "true or false",

@@ -81,7 +81,7 @@ class Service:
         self.started = time.time()
         """When, in seconds since the epoch."""
         self.lag = LoopLag()
-        self._exporter: Exporter | None = None
+        self.exporter: Exporter | None = None
         self._host = host
         self._changing = asyncio.Lock()
         self._started = self.engine.clock()
@@ -106,8 +106,8 @@ class Service:
 
     async def stop(self) -> None:
         """Give everything back."""
-        if self._exporter is not None:
-            await self._exporter.close()
+        if self.exporter is not None:
+            await self.exporter.close()
         await self.engine.close()
 
     # Changes
@@ -389,7 +389,7 @@ class Service:
 
     async def _serve(self, config: SwitchConfig, *, again: bool = False) -> None:
         """Serve the metrics as the configuration says; again: although it says nothing new."""
-        old = self._exporter
+        old = self.exporter
         if (old.config if old else None) == config.metrics and not again:
             return
         new = None
@@ -401,7 +401,7 @@ class Service:
                 raise ConflictError(f"metrics: {error}") from error
         if old is not None:
             await old.close()
-        self._exporter = new
+        self.exporter = new
 
 
 def _gone(old: SwitchConfig, new: SwitchConfig) -> Iterator[Any]:

@@ -58,11 +58,16 @@ class Exporter:
         self._task: asyncio.Task[None] | None = None
         self._worker = Worker("vswitch-metrics")
 
+    @property
+    def pid(self) -> int | None:
+        """Of the process that serves."""
+        return self._process.pid if self._process else None
+
     async def start(self, *, after: Exporter | None = None) -> None:
         """Serve. Raises ExporterError, with nothing left behind.
 
         after: the one whose place it takes, which serves until then; where both listen at the same address, at the
-        same socket, so that no caller is turned away.
+        same socket, so that it is never closed.
         """
         if after is not None and after._socket is not None and after.config.listen == self.config.listen:
             listening = after._socket.dup()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from vswitch.control.metrics.group import Row
 
-NICE: Final = 10
+NICE: Final = 5
 """Whoever forwards frames goes first where cores are few (setpriority(2))."""
 
 PATIENCE: Final = 10.0
