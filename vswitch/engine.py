@@ -176,9 +176,10 @@ class Engine:
         try:
             if attached.port.reads_direct:
                 most = ALONE * BURST if self._recent[0] is attached else BURST
-                read = self._burst(attached, most, now)
+                read, more = self._burst(attached, most, now)
             else:
                 read = self._relay(attached, now)
+                more = read >= most
                 self._come_back(attached)
         except OSError as error:
             self._keeper.trouble(attached, error)
@@ -190,11 +191,11 @@ class Engine:
         if self._recent[0] is not attached:
             self._recent = attached, self._recent[0]
         self._arm(now)
-        if read >= most:
+        if more:
             self._busy_poll.saturated()
         elif self._busy_poll.traffic(now):
             self._go_round()
-        return read >= most
+        return more
 
     def set_busy_poll(self, seconds: float) -> None:
         """Ask for that long before the loop sleeps, unless the guests have no other core to run on."""
@@ -219,8 +220,11 @@ class Engine:
         if self._round is None:
             self._round = asyncio.get_running_loop().call_soon(self._poll)
 
-    def _burst(self, attached: Attached, most: int, now: float) -> int:
-        """The fast path reads and writes by itself, and hands back what it cannot forward; how many frames came."""
+    def _burst(self, attached: Attached, most: int, now: float) -> tuple[int, bool]:
+        """The fast path reads and writes by itself, and hands back what it cannot forward.
+
+        How many frames came, and whether more may wait.
+        """
         cache, fd, left = self._cache, attached.port.fileno(), most
         while left > 0:
             cache.keep_up(now)
@@ -234,8 +238,8 @@ class Engine:
             cache.misses += flow is None
             self._flush(self._decide(attached, memoryview(self._buffer)[:length], flow, done, now))
             if self.clock() - now > TURN:
-                return most
-        return most - left
+                return most - left, True
+        return most - left, left <= 0
 
     def _relay(self, attached: Attached, now: float) -> int:
         """The attachment reads, and frames go through the fast path one by one; how many came."""

@@ -32,6 +32,8 @@ PROGRAMS = (
     "nfdump",
     "nsenter",
     "ping",
+    "prometheus",
+    "promtool",
     "qemu-system-x86_64",
     "sfcapd",
     "tcpdump",
