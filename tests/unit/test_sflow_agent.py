@@ -13,6 +13,8 @@ import pytest
 from tests.sflowreader import read
 from tests.unit.frames import BROADCAST, A, raw
 from vswitch.control.collectors import SflowConfig
+from vswitch.control.metrics import SwitchCollector
+from vswitch.control.models import Snapshot
 from vswitch.control.sflow import Agent
 from vswitch.core.port import BridgePort
 from vswitch.core.switch import Switch
@@ -123,6 +125,16 @@ def test_a_datagram_goes_as_soon_as_it_is_full_and_soon_in_any_case(ear: socket.
     assert Counter(flow.output for flow in flows) == {0x4000_0000 | 256: 101}
 
 
+def told(agent: Agent) -> dict[str, float]:
+    """What metrics say of it."""
+    snapshot = Snapshot.model_construct(
+        switch="x", ports=[], fdb_entries={}, fdb_moves=0, fdb_flaps=0, fastpath="python", sflow=agent.state()
+    )
+    families = [family for family in SwitchCollector(snapshot).collect() if "sflow" in family.name]
+    samples = [sample for family in families for sample in family.samples]
+    return {" ".join((sample.name, *sample.labels.values())): sample.value for sample in samples}
+
+
 def test_what_cannot_be_sent_is_counted_and_kept_nowhere() -> None:
     """To an address that the kernel refuses to send to: a broadcast one."""
 
@@ -137,6 +149,14 @@ def test_what_cannot_be_sent_is_counted_and_kept_nowhere() -> None:
         assert row.datagrams == row.lost > 100
         assert row.trouble == "Permission denied"
         assert len(agent._batch._samples) < 20
+        assert told(agent) == {
+            "vswitch_sflow_samples_total x flow": 1000,
+            "vswitch_sflow_samples_total x counters": 0,
+            "vswitch_sflow_datagrams_total x 255.255.255.255:6343": row.datagrams,
+            "vswitch_sflow_lost_datagrams_total x 255.255.255.255:6343": row.lost,
+        }
+        agent.configure(None)
+        assert told(agent) == {}
         agent.close()
         await engine.close()
 
