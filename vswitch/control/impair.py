@@ -99,9 +99,9 @@ async def _record(service: Service, request: web.Request) -> web.StreamResponse:
         fates.append(fate_line(fate))
 
     response = web.StreamResponse(headers={"Content-Type": MEDIA})
-    await response.prepare(request)
     wire.witness = witness
     try:
+        await response.prepare(request)
         with suppress(ConnectionError):
             while not service.stopping and not (request.transport is None or request.transport.is_closing()):
                 if len(fates) == MOST_FATES or wire.witness is not witness:
