@@ -141,7 +141,7 @@ def test_files_are_read_where_a_configuration_is(tmp_path: Path) -> None:
     assert found.trace == (0.0, 0.005, 0.005, 0.02)
     assert found.replay == recorded
     for file, text, sentence in (
-        (trace, "0\n", "no time after 0"), (trace, "5\n4\n", "line 2 .* goes back"), (trace, "x\n", "line 1 .* expected"),
+        (trace, "0\n", "no time after 0"), (trace, "5\n4\n", "line 2 .* back"), (trace, "x\n", "line 1 .* expected"),
         (table, "", "is empty"), (table, "1.5", "no whole number"), (fates, "", "no fate"), (fates, "[[1]]", "line 1"),
         (fates, "[[-1,0,[]]]", "line 1"), (fates, "[" * 5000, "line 1"), (trace, "1\n" * (3 << 20), "longer than"),
     ):  # fmt: skip
