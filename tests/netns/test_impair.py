@@ -123,6 +123,9 @@ def test_what_is_set_is_shown_explained_and_measured(lab: Lab) -> None:
     assert "lost if it is number 5" in explained
     assert "delayed by 10ms" in explained
     assert "for other frames" in running.vswitch("explain", "a", "ffffffffffff 020000000001 88b5").stdout
+    impair(running, "set", "b", "--seed", "10")
+    assert running.ports()["b"]["impair"]["seed"] == 10
+    assert running.ports()["b"]["impair"]["directions"]["out"]["config"]["loss"] == {"every": 5}
     impair(running, "clear", "b", "in")
     assert list(running.ports()["b"]["impair"]["directions"]) == ["out"]
 

@@ -64,7 +64,7 @@ async def _set(service: Service, request: web.Request) -> PortImpairment | None:
             if options.get(key) is not None:
                 impair[key] = options[key]
         said = {key: value for key, value in options.items() if key not in ("preset", "seed")}
-        if said or options.get("preset") is None:
+        if said or not {"preset", "seed"} & options.keys():
             impair |= dict.fromkeys(directions, said)
         data["ports"][name][OPTION] = impair
     return service.port(name).impair
