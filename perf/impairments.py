@@ -157,7 +157,7 @@ def tcp_over_delay() -> Iterator[str]:
             for _ in range(ROUNDS):
                 end = switch.iperf(4, "-w", str(window // 2), "-O", "1")
                 rate, sender = end["sum_received"]["bits_per_second"], end["streams"][0]["sender"]
-                most, rtt = sender["max_snd_cwnd"], sender["mean_rtt"] / 1e6
+                most, rtt = min(sender["max_snd_cwnd"], sender["max_snd_wnd"]), sender["mean_rtt"] / 1e6
                 shares.append(rate * rtt / (most * 8))
                 yield (
                     f"buffers of {window >> 20} MiB: {rate / 1e6:.0f} Mbit/s, RTT {rtt * 1e3:.1f} ms, "

@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.impaired import Link
+from vswitch.core.offload import PLAIN
+from vswitch.stages.impairment.damage import damaged
 from vswitch.stages.impairment.spec import Change, Codel, Every, Flap, Gilbert, Share
 
 shares = st.builds(Share, st.floats(0, 1), st.sampled_from([0.0, 0.5, 1.0]))
@@ -73,3 +75,17 @@ def test_order_memory_and_time(line: dict[str, Any], traffic: Any, seed: int, la
 def test_a_run_can_be_played_again(line: dict[str, Any], traffic: Any, seed: int) -> None:
     line = {**line, "corrupt": Share(0.3), "reorder": Share(0.3)}
     assert told(seed, line, traffic) == told(seed, line, traffic)
+
+
+packets = st.builds(
+    lambda kind, rest: (bytes(12) + kind + rest).ljust(60, b"\0"),
+    st.sampled_from([bytes.fromhex(each) for each in ("08004500", "080046", "86dd60", "8100000108004500", "8100", "")]),
+    st.binary(max_size=120),
+)
+
+
+@given(packets, st.lists(st.integers(0, 1 << 32), max_size=3), st.booleans())
+def test_any_octets_can_be_damaged(octets: bytes, flips: list[int], mend: bool) -> None:
+    after = damaged(PLAIN + octets, flips, mend=mend)
+    assert len(after) == len(PLAIN + octets)
+    assert after[: len(PLAIN) + 14] == PLAIN + octets[:14]

@@ -17,6 +17,7 @@ from vswitch.core.offload import HEADER, Capability
 from vswitch.core.port import BridgePort
 from vswitch.core.verdict import Reason
 from vswitch.stages.impairment.chance import Chances
+from vswitch.stages.impairment.codel import Controller
 from vswitch.stages.impairment.spec import Change, Codel, Copy, Every, Flap, Gilbert, Line, Share
 
 if TYPE_CHECKING:
@@ -477,3 +478,14 @@ def test_corruption_turns_bits_and_can_mend_the_checksums() -> None:
 def sums_up(octets: bytes) -> bool:
     """RFC 1071: the sum, checksum included, is all ones."""
     return int.from_bytes(octets + bytes(len(octets) % 2)) % 0xFFFF == 0
+
+
+def test_codel_drops_at_the_times_of_its_control_law() -> None:
+    controller, codel = Controller(), Codel(0.005, 0.1)
+    drops = [time for time in range(1000) if controller.head(codel, 0.02, 10_000, 10 + time / 1000)]
+    # an interval above the target, then an interval by the root of the count, RFC 8289 clause 5.3
+    assert drops[:5] == pytest.approx([100, 200, 271, 329, 379], abs=1)
+    assert not controller.head(codel, 0.001, 10_000, 11.0)
+    assert not controller.head(codel, 0.02, 1514, 11.5), "one frame that is left is none too many"
+    assert not any(controller.head(codel, 0.02, 10_000, 11.6 + time / 1000) for time in range(100))
+    assert controller.head(codel, 0.02, 10_000, 11.7)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from vswitch.core.port import BridgePort
     from vswitch.stages.impairment.spec import Fate, Generator
 
-LUMP: Final = 0.001
+LUMP: Final = 0.002
 """Seconds of the rate that a superframe may take up as a whole."""
 
 BATCH: Final = 64
