@@ -475,7 +475,11 @@ def test_run_with_a_page_of_its_own(tmp_path: Path) -> None:
     file = tmp_path / "a.yml"
     file.write_text(f"name: {name}\ncontrol: {tmp_path}/a.sock\nports: {{a: {{qemu: {tmp_path}/q}}}}\n")
     command = [sys.executable, "-m", "vswitch", "run", "--page", f"127.0.0.1:{port}", str(file)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process,
+        ExitStack() as stack,
+    ):
+        stack.callback(process.kill)
         assert process.stdout is not None
         line = process.stdout.readline()
         url, _, token = line.removeprefix("the page: ").strip().partition("#token=")
