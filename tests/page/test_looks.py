@@ -85,7 +85,7 @@ def test_axe_finds_nothing_in_a_port(shown: Shown, theme: str, size: tuple[int, 
 def test_who_wants_no_motion_has_none(shown: Shown) -> None:
     shown.browser.prefer(prefers_reduced_motion="reduce")
     browser = shown.open()
-    until(lambda: browser.all(".picture .lane"), "traffic")
+    until(lambda: browser.all(".picture .moves"), "what would move")
     assert browser.run("return document.getAnimations().length") == 0
 
 

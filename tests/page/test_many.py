@@ -50,7 +50,7 @@ def test_every_one_of_64_ports_is_drawn_and_can_be_read(shown: Shown) -> None:
         return boxes.filter((a, i) => boxes.some((b, j) => i < j && a.left < b.right && b.left < a.right
             && a.top + 3 < b.bottom && b.top + 3 < a.bottom)).length""")
     assert overlapping == 0
-    until(lambda: len(browser.all(".picture .lane.in")) >= 20, "traffic")
+    until(lambda: len(browser.all(".picture > svg .lane.in")) >= 20, "traffic")
     assert browser.all(".picture a.node.drops")
 
 

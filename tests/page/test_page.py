@@ -11,7 +11,7 @@ import pytest
 from pyroute2 import IPRoute
 from selenium.webdriver.common.keys import Keys
 
-from tests.page.conftest import DROPS, FRAMES_IN, FRAMES_OUT, IN, OUT, Shown
+from tests.page.conftest import DROPS, FRAMES_IN, FRAMES_OUT, IN, OUT, TOKEN, Shown
 from tests.page.scene import LLDP, counters
 from tests.running import until
 from vswitch.core.verdict import Reason
@@ -181,12 +181,14 @@ def test_frames_are_shown_as_they_pass_and_only_with_the_token(shown: Shown) -> 
 
 def test_the_token_is_taken_out_of_sight_and_read_only_is_said(shown: Shown) -> None:
     browser = shown.open()
+    browser.open(f"http://{shown.origin}/#token={TOKEN}")
+    browser.find("main .card")
     assert "token" not in browser.driver.current_url
     until(lambda: "May change" in browser.text("header"), "what it may")
     browser = shown.open(token=False)
     until(lambda: "Read only" in browser.text("header"), "what it may not")
     browser.click("button", "Read only")
-    browser.find("dialog input[type=password]").send_keys("0123456789abcdefghijklmn" + Keys.ENTER)
+    browser.find("dialog input[type=password]").send_keys(TOKEN + Keys.ENTER)
     until(lambda: "May change" in browser.text("header"), "the token to hold")
 
 
