@@ -18,7 +18,7 @@ from vswitch.lab import graph
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vswitch.control.lab import LabConfig
+    from vswitch.control.layout import LabConfig
 
 GOOD = """\
 name: lab0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from itertools import combinations
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import pytest
@@ -12,11 +13,14 @@ import pytest
 from vswitch.control import lab
 from vswitch.lab import graph
 
+if TYPE_CHECKING:
+    from vswitch.control.layout import LabConfig
+
 CONFIGS = Path(__file__).parents[2] / "configs"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def config(name: str) -> lab.LabConfig:
+def config(name: str) -> LabConfig:
     return lab.read(CONFIGS / name)
 
 

@@ -20,7 +20,7 @@ from vswitch.control.place import lab_directory
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vswitch.control.lab import LabConfig
+    from vswitch.control.layout import LabConfig
 
 PATIENCE: Final = 120.0  # seconds for a lab to come up, or to be gone
 

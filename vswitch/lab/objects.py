@@ -19,7 +19,7 @@ from vswitch.lab.running import RunningLab
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Mapping
 
-    from vswitch.control.lab import LabConfig
+    from vswitch.control.layout import LabConfig
     from vswitch.control.service import Service
 
 T = TypeVar("T")

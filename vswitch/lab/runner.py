@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from pathlib import Path
 
+    from vswitch.control.layout import LabConfig
+
 log = logging.getLogger("vswitch")
 
 
@@ -44,7 +46,7 @@ def clear(name: str) -> bool:
     return left
 
 
-async def _main(path: Path, config: topology.LabConfig) -> None:
+async def _main(path: Path, config: LabConfig) -> None:
     lab = RunningLab(config)
     logging.getLogger("vswitch.engine").setLevel(logging.WARNING)  # of hundreds of ports nobody wants to read
     stopping = asyncio.Event()

@@ -4,67 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vswitch.control.api import application
 from vswitch.control.difference import compare
 from vswitch.control.labdifference import compare_labs, without
-from vswitch.control.runner import RunError, switch_place
+from vswitch.control.runner import RunError
 from vswitch.control.server import ControlServer
 from vswitch.control.service import ConflictError, Service
-from vswitch.lab import machine
+from vswitch.lab import machine, report
 from vswitch.lab.api import application as lab_application
 from vswitch.lab.entering import inhabitants
 from vswitch.lab.home import Home
+from vswitch.lab.member import RunningSwitch
 from vswitch.lab.place import Place, end
-from vswitch.ports.base import PortState
 from vswitch.ports.host import Host
 from vswitch.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
-    from vswitch.control.lab import GuestConfig, LabConfig, Plug
     from vswitch.control.labdifference import LabDifference
+    from vswitch.control.layout import GuestConfig, LabConfig
     from vswitch.control.schema import SwitchConfig
 
 log = logging.getLogger(__name__)
-
-
-class RunningSwitch:
-    """One switch of a lab: its service, and the API on a socket of its own, as any switch has it."""
-
-    def __init__(self, service: Service) -> None:
-        """Not started yet."""
-        self.service = service
-        self._server: ControlServer | None = None
-        self._place = ExitStack()
-
-    async def start(self) -> None:
-        """Open its ports and answer. Raises PortError, ConflictError or RunError, with nothing left behind."""
-        path: Path = self._place.enter_context(switch_place(self.service.config))
-        try:
-            await self.service.start()
-            self._server = ControlServer(application(self.service))
-            try:
-                await self._server.listen(path)
-            except OSError as error:
-                raise RunError(f"cannot make the control socket {path}: {error.strerror or error}") from error
-        except BaseException:
-            await self.stop()
-            raise
-
-    async def stop(self) -> None:
-        """Give everything back."""
-        if self._server is not None:
-            await self._server.close()
-        await self.service.stop()
-        self._place.close()
 
 
 class RunningLab:
@@ -78,7 +44,7 @@ class RunningLab:
         self.homes: dict[str, Home] = {}
         self._worker = Worker("vswitch-lab")
         self._changing = asyncio.Lock()
-        self._started = time.monotonic()
+        self.started = time.monotonic()
         self._host = Host()
         self._server: ControlServer | None = None
         self.when_asked_to_end: Callable[[], None] | None = None
@@ -156,55 +122,9 @@ class RunningLab:
         for process in [process for home in self.homes.values() for process in home.processes]:
             process.kill()
 
-    # Questions
-
     def status(self) -> dict[str, Any]:
         """The lab as it is, for people and scripts."""
-        return {
-            "name": self.config.name,
-            "pid": os.getpid(),
-            "uptime": round(time.monotonic() - self._started, 3),
-            "hosts": str(self.place.hosts),
-            "switches": [self._switch(name) for name in self.config.switches if name in self.switches],
-            "guests": [self._guest(self.homes[name]) for name in self.config.guests if name in self.homes],
-            "links": [
-                [{"node": end.node, "name": end.name} for end in link] for link in self.config.links
-            ],
-        }  # fmt: skip
-
-    def _switch(self, name: str) -> dict[str, Any]:
-        service = self.switches[name].service
-        states = [attached.port.state for attached in service.engine.attached.values()]
-        return {
-            "switch": name,
-            "name": service.config.name,
-            "wire": name in self.config.wires,
-            "ports": len(states),
-            "up": sum(state is PortState.UP for state in states),
-            "stations": len(service.switch.fdb),
-            "control": str(service.config.control_path),
-        }
-
-    def _guest(self, home: Home) -> dict[str, Any]:
-        config = home.config
-        return {
-            "guest": config.name,
-            "kind": "qemu" if config.options.qemu else "namespace",
-            "netns": config.netns,
-            "interfaces": [
-                {"interface": plug.interface, "switch": plug.switch, "port": plug.port, "mac": plug.mac,
-                 "addresses": list(plug.addresses), "state": self._state(plug)}
-                for plug in config.plugs
-            ],
-            "processes": [process.pid for process in home.processes],
-            "log": str(self.place.log(config.name)),
-            "environment": dict(config.options.environment),
-        }  # fmt: skip
-
-    def _state(self, plug: Plug) -> str:
-        switch = self.switches.get(plug.switch)
-        attached = switch.service.engine.attached.get(plug.port) if switch else None
-        return attached.port.state.value if attached else PortState.NOT_PRESENT.value
+        return report.status(self)
 
     # How it is done
 
