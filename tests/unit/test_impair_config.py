@@ -13,10 +13,9 @@ from tests.unit.impaired import Link
 from vswitch.cli.impair import _structured
 from vswitch.control import impairfiles
 from vswitch.control.config import ConfigError, load, validate
-from vswitch.control.impairmetrics import families
 from vswitch.control.impairmodels import impairment_of
 from vswitch.control.impairschema import DirectionConfig, ImpairConfig
-from vswitch.control.models import PortRow, Snapshot
+from vswitch.control.metrics.impairments import families, row
 from vswitch.control.presets import PRESETS
 from vswitch.stages.impairment.chance import Chances
 from vswitch.stages.impairment.spec import Change, Codel, Copy, Every, Flap, Gilbert, Line, Share
@@ -172,9 +171,9 @@ def test_what_is_achieved_is_told_by_the_api_and_the_metrics() -> None:
     for number in range(3000):
         link.send(number, 500)
         link.run(0.001)
-    row = impairment_of(link.switch, link.port("b"), config, link.now)
-    assert row is not None
-    (found,) = row.directions.values()
+    impairment = impairment_of(link.switch, link.port("b"), config, link.now)
+    assert impairment is not None
+    (found,) = impairment.directions.values()
     assert (found.asked.delay, found.asked.loss, found.asked.rate) == (0.01, 0.25, 10_000_000)
     achieved = found.achieved
     assert (achieved.frames, achieved.lost, achieved.loss) == (3000, 750, 0.25)
@@ -182,11 +181,10 @@ def test_what_is_achieved_is_told_by_the_api_and_the_metrics() -> None:
     assert achieved.delay_p99 == pytest.approx(0.0104)
     assert achieved.rate == pytest.approx(750 * 500 * 8, rel=0.1)
     assert achieved.held == 3000 - 750 - achieved.passed
-    snapshot = Snapshot.model_construct(switch="s", ports=[PortRow.model_construct(port="b", impair=row)])
 
     class Registry:
         def collect(self) -> Iterator[Metric]:
-            return families(snapshot)
+            return families("s", [row("b", "out", found)])
 
     text = generate_latest(Registry()).decode()
     labels = 'direction="out",port="b",switch="s"'

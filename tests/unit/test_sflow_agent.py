@@ -6,15 +6,15 @@ import asyncio
 import socket
 from collections import Counter
 from random import Random
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from tests.sflowreader import read
 from tests.unit.frames import BROADCAST, A, raw
 from vswitch.control.collectors import SflowConfig
-from vswitch.control.metrics import SwitchCollector
-from vswitch.control.models import Snapshot
+from vswitch.control.metrics.sflow import GROUP
 from vswitch.control.sflow import Agent
 from vswitch.core.port import BridgePort
 from vswitch.core.switch import Switch
@@ -23,6 +23,8 @@ from vswitch.ports.memory import MemoryPort
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from vswitch.control.service import Service
 
 
 @pytest.fixture
@@ -127,10 +129,8 @@ def test_a_datagram_goes_as_soon_as_it_is_full_and_soon_in_any_case(ear: socket.
 
 def told(agent: Agent) -> dict[str, float]:
     """What metrics say of it."""
-    snapshot = Snapshot.model_construct(
-        switch="x", ports=[], fdb_entries={}, fdb_moves=0, fdb_flaps=0, fastpath="python", sflow=agent.state()
-    )
-    families = [family for family in SwitchCollector(snapshot).collect() if "sflow" in family.name]
+    rows = list(GROUP.copy(cast("Service", SimpleNamespace(sflow=agent))))
+    families = GROUP.families("x", rows)
     samples = [sample for family in families for sample in family.samples]
     return {" ".join((sample.name, *sample.labels.values())): sample.value for sample in samples}
 
