@@ -216,6 +216,24 @@ def test_what_the_switch_says_back_is_text_never_markup(shown: Shown) -> None:
     assert browser.driver.title != "owned"
 
 
+def test_impairments_are_shown_where_the_switch_has_them(shown: Shown) -> None:
+    paths = shown.running.client.call("GET", "openapi.json")["paths"]
+    browser = shown.open("ports/cache")
+    asked = "return performance.getEntriesByName(`${location.origin}/v1/openapi.json`).length"
+    until(lambda: browser.run(asked), "the page to know what the switch can do")
+    known = "/v1/ports/{port}/impair" in paths
+    until(lambda: ("Impairments" in browser.text("[role=tablist]")) == known, "the tab, or none")
+    if not known:
+        return
+    browser.click("[role=tab]", "Impairments")
+    browser.find("input[name=delay]").send_keys("20ms")
+    browser.click("form button[type=submit]")
+    until(lambda: "20 ms" in browser.text("[role=tabpanel]"), "what was asked for")
+    assert shown.running.ports()["cache"]["impair"]["directions"]["out"]["asked"]["delay"] == 0.02
+    browser.click("form button", "no more")
+    until(lambda: "does nothing to frames" in browser.text("[role=tabpanel]"), "it to be cleared")
+
+
 def test_stations_are_found(shown: Shown) -> None:
     browser = shown.open("stations")
     until(lambda: len(browser.all("main tbody tr")) >= 3, "the stations")
