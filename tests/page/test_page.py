@@ -115,6 +115,7 @@ def test_a_port_that_goes_down_is_seen_within_two_seconds(shown: Shown) -> None:
     until(lambda: "up" in browser.text("main tr[data-row='db']"), "it to be shown up")
 
 
+@pytest.mark.program("tshark")
 def test_a_capture_is_saved_and_tshark_reads_it(shown: Shown) -> None:
     browser = shown.open("ports/web")
     browser.click("[role=tab]", "Capture")
@@ -141,6 +142,7 @@ def tshark(path: Path) -> str:
     return subprocess.run(["tshark", "-r", str(path)], capture_output=True, text=True, check=True, timeout=60).stdout
 
 
+@pytest.mark.program("tshark")
 def test_a_capture_that_is_stopped_is_whole(shown: Shown) -> None:
     browser = shown.open("ports/db")
     browser.click("[role=tab]", "Capture")
