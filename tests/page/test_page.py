@@ -115,6 +115,7 @@ def test_a_port_that_goes_down_is_seen_within_two_seconds(shown: Shown) -> None:
     until(lambda: "up" in browser.text("main tr[data-row='db']"), "it to be shown up")
 
 
+@pytest.mark.program("tshark")
 def test_a_capture_is_saved_and_tshark_reads_it(shown: Shown) -> None:
     browser = shown.open("ports/web")
     browser.click("[role=tab]", "Capture")
@@ -141,6 +142,7 @@ def tshark(path: Path) -> str:
     return subprocess.run(["tshark", "-r", str(path)], capture_output=True, text=True, check=True, timeout=60).stdout
 
 
+@pytest.mark.program("tshark")
 def test_a_capture_that_is_stopped_is_whole(shown: Shown) -> None:
     browser = shown.open("ports/db")
     browser.click("[role=tab]", "Capture")
@@ -214,6 +216,24 @@ def test_what_the_switch_says_back_is_text_never_markup(shown: Shown) -> None:
     until(lambda: browser.text("dialog h2") == HTML, "a port of such a name")
     assert not browser.all("img")
     assert browser.driver.title != "owned"
+
+
+def test_impairments_are_shown_where_the_switch_has_them(shown: Shown) -> None:
+    paths = shown.running.client.call("GET", "openapi.json")["paths"]
+    browser = shown.open("ports/cache")
+    asked = "return performance.getEntriesByName(`${location.origin}/v1/openapi.json`).length"
+    until(lambda: browser.run(asked), "the page to know what the switch can do")
+    known = "/v1/ports/{port}/impair" in paths
+    until(lambda: ("Impairments" in browser.text("[role=tablist]")) == known, "the tab, or none")
+    if not known:
+        return
+    browser.click("[role=tab]", "Impairments")
+    browser.find("input[name=delay]").send_keys("20ms")
+    browser.click("form button[type=submit]")
+    until(lambda: "20 ms" in browser.text("[role=tabpanel]"), "what was asked for")
+    assert shown.running.ports()["cache"]["impair"]["directions"]["out"]["asked"]["delay"] == 0.02
+    browser.click("form button", "no more")
+    until(lambda: "does nothing to frames" in browser.text("[role=tabpanel]"), "it to be cleared")
 
 
 def test_stations_are_found(shown: Shown) -> None:

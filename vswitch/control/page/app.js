@@ -26,7 +26,7 @@ export function App() {
     <${Navigation} view=${shown.key} />
     <${Banner} />
     <main id="content" tabindex="-1" aria-label=${shown.title}>
-      ${state ? html`<${shown.View} />` : locked ? html`<${Locked} sentence=${locked} show=${show} />` : html`<p class="waiting">Waiting for the switch …</p>`}
+      ${state ? html`<${shown.View} />` : locked ? html`<${Locked} show=${show} />` : html`<p class="waiting">Waiting for the switch …</p>`}
     </main>
     ${state && port !== null && html`<${PortDialog} key=${port} name=${port} close=${() => leave(shown.key)} show=${show} />`}
     ${open === "help" && html`<${Help} close=${() => setOpen(null)} />`}
@@ -35,8 +35,8 @@ export function App() {
   `;
 }
 
-const Locked = ({ sentence, show }) => html`<div class="locked">
-  <p>This page needs the token of the switch. ${sentence}</p>
+const Locked = ({ show }) => html`<div class="locked">
+  <p>At this address the switch shows itself to those with its token only.</p>
   <button type="button" class="main" onClick=${() => show("token")}>Enter the token</button>
 </div>`;
 

@@ -24,7 +24,7 @@ async function examine() {
     const had = token();
     keepToken(null);
     if (had) store.error = "The switch does not know that token. The page goes on without it.";
-    else store.locked = error.message;
+    else store.locked = true;
     changed();
     if (had) live.reopen();
   }

@@ -24,8 +24,8 @@ export const store = {
   frames: { port: null, rows: [], lost: 0 },
   /** The last thing that the switch or the page has to say, for screen readers. */
   said: "",
-  /** Why nothing is shown without the token. */
-  locked: "",
+  /** Whether nothing is shown without the token. */
+  locked: false,
   /** A sentence that stays until it is dismissed. */
   error: "",
 };
@@ -71,7 +71,7 @@ function hello(message) {
   if (store.link === "lost") store.said = `Connected to ${message.switch} again.`;
   store.hello = message;
   store.link = "live";
-  store.locked = "";
+  store.locked = false;
   store.events = [];
   document.title = `${message.switch} · vswitch`;
 }
