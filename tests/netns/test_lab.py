@@ -378,3 +378,17 @@ links: [[{node: "a:ONE", address: 10.86.0.1/24}, s1], [{node: "a:TWO", address: 
         assert lab.lab("apply", str(lab.file)).returncode == 0
         assert [plug["interface"] for plug in lab.row("a")["interfaces"]] == ["y0", "x0"]
         assert lab.guest("b").ping("10.86.0.1") is not None
+
+
+def test_a_hundred_guests_on_ten_switches_all_reach_each_other_and_nothing_is_left(tmp_path: Path) -> None:
+    campus = Path(__file__).parents[2] / "configs" / "lab-campus.yml"
+    with RunningLab(tmp_path, campus.read_text().replace("name: campus\n", "")) as lab:
+        status = lab.status()
+        assert (len(status["guests"]), len(status["switches"]), len(status["links"])) == (100, 11, 110)
+        assert all(row["up"] == row["ports"] for row in status["switches"])
+        call = [*VSWITCH, "lab", "ping", "--lab", lab.name, "--timeout", "5", "--json"]
+        result = subprocess.run(call, capture_output=True, text=True, timeout=280, check=False)
+        answer = json.loads(result.stdout)
+        assert (answer["pairs"], answer["answered"], answer["lost"]) == (9900, 9900, [])
+        assert lab.stop() == 0
+        assert lab.left() == []
