@@ -390,3 +390,17 @@ def test_a_network_of_mininet_s_comes_up_as_it_was(tmp_path: Path) -> None:
         assert trip is not None
         assert trip >= 0.012, "5 and 1 ms each way"
         assert lab.execute("h9", "ip", "route", "get", "10.99.0.1").stdout.split()[2] == "10.87.0.1"
+
+
+def test_a_hundred_guests_on_ten_switches_all_reach_each_other_and_nothing_is_left(tmp_path: Path) -> None:
+    campus = Path(__file__).parents[2] / "configs" / "lab-campus.yml"
+    with RunningLab(tmp_path, campus.read_text().replace("name: campus\n", "")) as lab:
+        status = lab.status()
+        assert (len(status["guests"]), len(status["switches"]), len(status["links"])) == (100, 11, 110)
+        assert all(row["up"] == row["ports"] for row in status["switches"])
+        call = [*VSWITCH, "lab", "ping", "--lab", lab.name, "--timeout", "5", "--json"]
+        result = subprocess.run(call, capture_output=True, text=True, timeout=280, check=False)
+        answer = json.loads(result.stdout)
+        assert (answer["pairs"], answer["answered"], answer["lost"]) == (9900, 9900, [])
+        assert lab.stop() == 0
+        assert lab.left() == []

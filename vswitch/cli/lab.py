@@ -321,11 +321,15 @@ def _running() -> dict[str, Path]:
 
 
 def _name(which: str | None) -> str:
-    """The name of the lab that is meant: the one named, that of a file, or of the only one. Raises CallError."""
+    """The name of the lab that is meant: the one named, that of a file, or of the only one. Raises CallError.
+
+    One that was killed is meant where none runs.
+    """
     if which is not None:
         return _read(Path(which)).name if "/" in which or which.endswith((".yml", ".yaml")) else which
     folder = lab_directory("x").parent
-    there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    killed = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    there = list(_running()) or killed
     if len(there) != 1:
         several = f"several labs run ({', '.join(there)}); say which" if there else "no lab runs"
         raise CallError(several if there else f"{several}; start one with `vswitch lab up FILE`", 2 if there else 1)

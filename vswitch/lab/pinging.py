@@ -18,6 +18,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from vswitch.lab.guest import ECHO, Guest, echo
+from vswitch.lab.place import make_room
 from vswitch.ports import netns
 from vswitch.ports.base import PortError
 
@@ -96,6 +97,7 @@ def hosts(status: dict[str, Any], names: Sequence[str] | None) -> list[Target]:
 def ping_all(targets: Sequence[Target], timeout: float) -> Result:
     """Ping from each to every address of every other; an answer may take `timeout` seconds. Raises PortError."""
     result = Result()
+    make_room(4 * len(targets))
     began = time.perf_counter()
     with ExitStack() as stack:
         pingers = {target.name: stack.enter_context(Pinger(target)) for target in targets}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import resource
 import shutil
 import signal
 import time
@@ -27,6 +28,9 @@ ETC: Final = Path("/etc/netns")
 
 GRACE: Final = 1.0
 """Seconds that a process has between SIGTERM and SIGKILL."""
+
+SPARE: Final = 512
+"""Descriptors that a process has for all else."""
 
 _LOCALHOST: Final = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
 
@@ -120,6 +124,15 @@ class Place:
         for path in left:
             path.unlink(missing_ok=True)
         return bool(left)
+
+
+def make_room(descriptors: int) -> None:
+    """Have this process open so many descriptors more, as far as it may: the usual limit is 1024 (getrlimit(2))."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = descriptors + SPARE
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def end(pids: Iterable[int]) -> None:

@@ -7,7 +7,7 @@ import logging
 import time
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from vswitch.control.difference import compare
 from vswitch.control.labdifference import compare_labs, without
@@ -19,7 +19,7 @@ from vswitch.lab.api import application as lab_application
 from vswitch.lab.entering import inhabitants
 from vswitch.lab.home import Home
 from vswitch.lab.member import RunningSwitch
-from vswitch.lab.place import Place, end
+from vswitch.lab.place import Place, end, make_room
 from vswitch.ports.host import Host
 from vswitch.worker import Worker
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from vswitch.control.labdifference import LabDifference
     from vswitch.control.layout import GuestConfig, LabConfig
     from vswitch.control.schema import SwitchConfig
+
+_DESCRIPTORS: Final = 6
+"""Of a port and its guest, at most: device, links, namespace, a socket or two."""
 
 log = logging.getLogger(__name__)
 
@@ -132,6 +135,7 @@ class RunningLab:
         self, config: LabConfig, guests: Iterable[str], switches: Iterable[str], undo: AsyncExitStack | None = None
     ) -> None:
         """Make guests and switches that are not there yet."""
+        make_room(_DESCRIPTORS * sum(len(switch.ports) for switch in config.switches.values()))
         self._write_notes(config)
         for name in guests:
             if self._given_up:
