@@ -489,3 +489,29 @@ def test_codel_drops_at_the_times_of_its_control_law() -> None:
     assert not controller.head(codel, 0.02, 1514, 11.5), "one frame that is left is none too many"
     assert not any(controller.head(codel, 0.02, 10_000, 11.6 + time / 1000) for time in range(100))
     assert controller.head(codel, 0.02, 10_000, 11.7)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ({"loss": Every(5)}, "as it came; lost if it is number 5 since the last one that was"),
+        ({"loss": Gilbert(0.1, 0.2, 0.9, 0.001)}, "as it came; lost with a chance of 0.1%, or 90% in a burst"),
+        ({"duplicate": Share(0.5)}, "as it came; duplicated with a chance of 50%"),
+        ({"reorder": Share(0.25), "delay": 2.0}, "as it came; sent ahead with a chance of 25%; delayed by 2s"),
+        ({"trace": (1.0,)}, "as it came; behind what waits for the trace's rate"),
+        ({"rate": 1_500_000_000}, "as it came; behind what waits for a rate of 1.5gbit"),
+        ({"rate": 100}, "as it came; behind what waits for a rate of 100bit"),
+        ({"delay": 0.001, "jitter": 0.00025}, "as it came; delayed by 1ms give or take 250us"),
+        ({"replay": ((),), "loss": Share(1.0)}, "as it came; its fate is the next of 1 that were recorded"),
+        ({"mtu": 9000}, "as it came; the impairment does nothing now"),
+        ({"vlans": frozenset((5,)), "loss": Share(1.0)}, "as it came; the impairment is for other frames"),
+    ],
+)
+def test_what_is_foretold_in_words(line: dict[str, Any], words: str) -> None:
+    link = Link(**line)
+    (step,) = explain(link.switch, raw(B, A), link.port("a"), link.now).ports
+    assert step.saw == words
+    (there,) = (
+        step for step in explain(link.switch, raw(A, B), link.port("b"), link.now).steps if step.rule == "impair"
+    )
+    assert there.saw == "nothing is done to what comes in by port b"
