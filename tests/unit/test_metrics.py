@@ -24,6 +24,7 @@ from vswitch.control.metrics.server import Collected
 from vswitch.control.service import Service
 from vswitch.core.stats import CASTS
 from vswitch.core.verdict import Reason
+from vswitch.observe.capture import Capture, Wanted
 from vswitch.ports.host import Host
 
 if TYPE_CHECKING:
@@ -146,6 +147,18 @@ def test_bursts_and_misses_make_hits(lab: Lab) -> None:
     assert [told["vswitch_burst_frames_bucket", bound] for bound in ("1.0", "2.0", "4.0", "128.0", "256.0")] == [
         5, 5, 7, 7, 8,
     ]  # fmt: skip
+
+
+def test_what_captures_lost_stays_counted_when_they_end(lab: Lab) -> None:
+    capture = Capture(Wanted())
+    capture.lost = 3
+    lab.service.captures.add(capture)
+    told = lab.samples()
+    assert (told["vswitch_captures",], told["vswitch_capture_lost_frames_total",]) == (1, 3)
+    lab.service.captures.discard(capture)
+    lab.service.captures_lost += capture.lost
+    told = lab.samples()
+    assert (told["vswitch_captures",], told["vswitch_capture_lost_frames_total",]) == (0, 3)
 
 
 def test_both_formats_say_the_same(lab: Lab) -> None:
