@@ -237,6 +237,7 @@ class Service:
         bridge = self.bridge(name)
         attached = self.engine.attached[name]
         attachment = attached.port
+        config = self.config.ports.get(name)  # none of a port that is being added
         return PortRow.model_construct(
             port=name,
             attachment=attachment.kind,
@@ -248,7 +249,7 @@ class Service:
             speed=attachment.capabilities.speed,
             queue=Queue.model_construct(length=len(attached.queue), limit=QUEUE),
             vlan=_vlan(bridge.settings.vlan),
-            impair=impairment_of(self.switch, bridge, self.config.ports[name].impair, self.engine.clock()),
+            impair=config and impairment_of(self.switch, bridge, config.impair, self.engine.clock()),
             **PortRow.counters(bridge.counters),
         )
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
+    from vswitch.control.impairmodels import DirectionRow
     from vswitch.control.service import Service
 
 _LABELS: Final = (*PORT, "direction")
@@ -38,16 +39,30 @@ _FATES: Final = (
 
 
 def copy(service: Service) -> Iterator[Row]:
-    """Of every impaired direction: port, direction, figures asked for, frames by fate, bytes, held, and delays."""
+    """Of every impaired direction."""
     now = service.engine.clock()
     for name, port in list(service.config.ports.items()):
         bridge = service.switch.ports.get(name)
-        found = impairment_of(service.switch, bridge, port.impair, now) if bridge is not None else None
-        for direction, row in found.directions.items() if found is not None else ():
-            asked = tuple(getattr(row.asked, key) for key, *_ in _ASKED)
-            fates = tuple(getattr(row.achieved, key) for _, key in _FATES)
-            delays = row.achieved.delay_sum, tuple(row.achieved.delay_buckets)
-            yield name, direction, asked, fates, row.achieved.bytes, row.achieved.held, *delays
+        impairment = impairment_of(service.switch, bridge, port.impair, now) if bridge is not None else None
+        for direction, found in impairment.directions.items() if impairment is not None else ():
+            yield row(name, direction, found)
+
+
+def row(port: str, direction: str, found: DirectionRow) -> Row:
+    """Figures asked for, frames by fate, bytes, frames held, delay of all together, and frames by delay."""
+    achieved = found.achieved
+    asked = tuple(getattr(found.asked, key) for key, *_ in _ASKED)
+    fates = tuple(getattr(achieved, key) for _, key in _FATES)
+    return (
+        port,
+        direction,
+        asked,
+        fates,
+        achieved.bytes,
+        achieved.held,
+        achieved.delay_sum,
+        tuple(achieved.delay_buckets),
+    )
 
 
 def families(switch: str, rows: Sequence[Row]) -> Iterator[Metric]:
