@@ -320,7 +320,8 @@ def check_states(answers: Answers) -> None:
     ):
         assert answers.value(where) == pytest.approx(full)
     assert answers.count("fdb: Moves and flaps: A") == near(MOVES)
-    since = time.time() - answers.value("overview: Switches: A") / 1000
+    words = {"switch": info["name"], "version": info["version"], "fastpath": info["fastpath"]}
+    since = time.time() - answers.value("overview: Switches: A", **words) / 1000
     assert since == pytest.approx(info["uptime"], abs=60)
     assert 0 <= time.time() - answers.value("port: Since: A") / 1000 <= since
 
