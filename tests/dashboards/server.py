@@ -1,4 +1,4 @@
-"""A real Prometheus with the rules and alerts of configs/prometheus, that asks often and waits for nothing."""
+"""A real Prometheus, told what the compose file says, with the rules of configs/prometheus; alerts wait for nothing."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from tests.dashboards.expressions import PROMETHEUS
+from tests.dashboards.test_compose import flags
 from tests.running import PATIENCE, until
 
 if TYPE_CHECKING:
@@ -37,18 +38,15 @@ class Prometheus:
 
     def __enter__(self) -> Prometheus:
         self._configure()
-        address = self.url.removeprefix("http://")
+        told = {
+            **flags(),
+            "config.file": self._folder / "prometheus.yml",
+            "storage.tsdb.path": self._folder / "data",
+            "web.listen-address": self.url.removeprefix("http://"),
+        }
         with (self._folder / "prometheus.log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [
-                    "prometheus",
-                    f"--config.file={self._folder / 'prometheus.yml'}",
-                    f"--storage.tsdb.path={self._folder / 'data'}",
-                    f"--web.listen-address={address}",
-                ],
-                stdout=log,
-                stderr=log,
-            )
+            words = ["prometheus", *(f"--{name}={value}" for name, value in told.items())]
+            self._process = subprocess.Popen(words, stdout=log, stderr=log)
         until(self._ready, "Prometheus to start")
         return self
 

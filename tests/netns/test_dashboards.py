@@ -109,13 +109,21 @@ class Scene:
         self.server = Prometheus(folder, own, [self.instance])
 
     def scraped(self) -> None:
-        """Wait for two scrapes and evaluations that begin after this."""
-        name = "switch_port:vswitch_port_receive_frames:rate5m"
-        now = time.time()
-        until(
-            lambda: any(sample.value > now + 1 for sample in self.server.query(f"timestamp({name})")),
-            "Prometheus to see it",
-        )
+        """Wait for a scrape that begins a second from now, and for an evaluation after it."""
+        due = time.time() + 1
+        for metric in ("vswitch_port_up", "switch_port:vswitch_port_receive_frames:rate5m"):
+            due = self._after(due, metric)
+
+    def _after(self, due: float, metric: str) -> float:
+        """When a sample of a metric was taken, the first after that time."""
+        found: list[float] = []
+
+        def taken() -> bool:
+            found[:] = [sample.value for sample in self.server.query(f"timestamp({metric})") if sample.value > due]
+            return bool(found)
+
+        until(taken, f"Prometheus to have {metric}")
+        return found[0]
 
     def send(self) -> None:
         """All traffic that is counted."""
@@ -320,7 +328,8 @@ def check_states(answers: Answers) -> None:
     ):
         assert answers.value(where) == pytest.approx(full)
     assert answers.count("fdb: Moves and flaps: A") == near(MOVES)
-    since = time.time() - answers.value("overview: Switches: A") / 1000
+    words = {"switch": info["name"], "version": info["version"], "fastpath": info["fastpath"]}
+    since = time.time() - answers.value("overview: Switches: A", **words) / 1000
     assert since == pytest.approx(info["uptime"], abs=60)
     assert 0 <= time.time() - answers.value("port: Since: A") / 1000 <= since
 

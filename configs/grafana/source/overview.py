@@ -168,10 +168,11 @@ def _switches() -> list[Panel]:
             unit="none", width=8,
         ),
         table(
-            "Switches", "Version, fast path and start of each.", ["instance", "version", "fastpath"],
+            "Switches", "Version, fast path and start of each.", ["instance", "switch", "version", "fastpath"],
             {"since": Query(
-                'max by (instance, version, fastpath) (vswitch_build_info{instance=~"$instance"}'
-                f" * on (instance) group_left () (1000 * max by (instance) (vswitch_start_time_seconds{{{SWITCH}}})))"
+                "max by (instance, switch, version, fastpath) ("
+                f"1000 * vswitch_start_time_seconds{{{SWITCH}}}"
+                ' * on (instance) group_left (version, fastpath) vswitch_build_info{instance=~"$instance"})'
             )},
             {"since": {"unit": "dateTimeFromNow"}}, height=5,
         ),
