@@ -1,4 +1,4 @@
-"""The asyncio driver: reads bursts, asks the switch, sends. All waiting, all time and all descriptors are here.
+"""The asyncio driver: reads bursts, asks the switch, sends. All waiting and all time are here.
 
 A port that is readable gets one burst, then the next port has its turn. What an attachment cannot take at once waits
 in a bounded queue of that port alone. Whatever may block (links, namespaces) runs in one worker thread.
@@ -11,33 +11,32 @@ import logging
 import os
 import time
 from functools import partial
-from itertools import chain, repeat
 from typing import TYPE_CHECKING, Final
 
+from vswitch.alarm import Alarm
 from vswitch.core.frame import Frame
 from vswitch.core.verdict import Egress, Reason
 from vswitch.fastpath.cache import FlowCache
 from vswitch.fastpath.flowcache import ROOM
 from vswitch.fastpath.twins import choose
-from vswitch.observers import Observers
-from vswitch.outlet import LINK_DOWN, REMEMBERED, Attached
+from vswitch.keeper import Keeper
+from vswitch.observers import Mark, Observers
+from vswitch.outlet import REMEMBERED, Attached
 from vswitch.polling import DEFAULT_WINDOW, BusyPoll
-from vswitch.ports.base import BURST_OCTETS, PeerError, PortError, PortState
-from vswitch.ports.links import LinkMonitor
+from vswitch.ports.base import BURST_OCTETS, PortState
 from vswitch.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Iterable
 
     from vswitch.core.offload import Buffer
     from vswitch.core.port import BridgePort
     from vswitch.core.switch import Switch
+    from vswitch.core.verdict import Released
     from vswitch.fastpath.conversations import Conversations
     from vswitch.fastpath.flowcache import Flow
     from vswitch.fastpath.twins import FastPath
     from vswitch.ports.base import Options, Port
-    from vswitch.ports.links import Link
-    from vswitch.ports.netns import Namespace
 
 log = logging.getLogger(__name__)
 
@@ -49,15 +48,6 @@ ALONE: Final = 4
 
 LOOKS: Final = 4
 """Times that a poll looks at the two ports that had traffic last, before everybody else has a turn."""
-
-REVIVALS: Final = tuple(0.05 * 2**n for n in range(9))
-"""Seconds between the tries to take hold of a device that came back: for some 25 seconds, ever less often."""
-
-SEARCH: Final = 2.0
-"""Seconds between the tries of a port that seeks its device for good."""
-
-REST: Final = 0.2
-"""Seconds after a far end went until the next is let in: one that comes and goes without end costs others little."""
 
 
 class Engine:
@@ -81,7 +71,6 @@ class Engine:
         self.observers = Observers(switch)
         self.attached: dict[str, Attached] = {}
         self._by_port: dict[BridgePort, Attached] = {}
-        self._monitors: dict[Namespace, LinkMonitor] = {}
         self.fast_path = fast_path or choose()
         self._busy_poll = BusyPoll()
         self.set_busy_poll(busy_poll)
@@ -89,8 +78,9 @@ class Engine:
         self._cache = FlowCache(switch, self.fast_path.table, self._buffer)
         self._buffers = [memoryview(bytearray(ROOM)) for _ in range(BURST // 2)]
         self._worker = Worker("vswitch-links")
+        self._keeper = Keeper(switch, self.attached, self._worker, self._receive)
         self._timer: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._alarm = Alarm(self._wake)
         self._recent: tuple[Attached | None, Attached | None] = None, None
         self._round: asyncio.Handle | None = None
 
@@ -101,7 +91,7 @@ class Engine:
         await self._worker.run(port.open)
         attached = Attached(bridge, port, *self._cache.add_port(bridge), self.observers)
         try:
-            await self._monitor(port)
+            await self._keeper.monitor(port)
             bridge.up = False
             self.switch.add_port(bridge)
         except BaseException:
@@ -109,38 +99,36 @@ class Engine:
             await self._worker.run(port.close)
             raise
         self.attached[bridge.name] = self._by_port[bridge] = attached
-        self._follow(attached)
-        self._seek(attached)
+        self._keeper.follow(attached)
+        self._keeper.seek(attached)
 
     async def detach(self, name: str) -> None:
         """Let a port go, give back what its attachment took. Raises KeyError where there is no such port."""
         attached = self.attached.pop(name)
         del self._by_port[attached.bridge]
-        if attached.resting is not None:
-            attached.resting.cancel()
-        self._stop(attached)
+        self._keeper.stop(attached)
         self.switch.remove_port(name)
         self._cache.remove_port(attached.bridge)
         self.observers.forget_ports()
         namespace = attached.port.namespace
         await self._worker.run(attached.port.close)
-        self._unmonitor(namespace)
+        self._keeper.unmonitor(namespace)
 
     async def change(self, name: str, options: Options) -> bool:
         """Give a port's attachment new options in place; False where it has to be made anew."""
         attached = self.attached[name]
         changed = await self._worker.run(partial(attached.port.change, options))
-        self._follow(attached)
+        self._keeper.follow(attached)
         return changed
 
     async def renew(self, name: str) -> None:
         """What the port is attached to is another now: let the old one go and take hold. Raises PortError."""
         attached = self.attached[name]
         if attached.port.state is not PortState.NOT_PRESENT:
-            self._lose(attached)
+            self._keeper.lose(attached)
         await self._worker.run(attached.port.reopen)
-        await self._monitor(attached.port)
-        self._follow(attached)
+        await self._keeper.monitor(attached.port)
+        self._keeper.follow(attached)
 
     async def close(self) -> None:
         """Let every port go and stop; one that fails to does not keep the others."""
@@ -152,8 +140,8 @@ class Engine:
         for handle in (self._timer, self._round):
             if handle is not None:
                 handle.cancel()
-        for task in self._tasks:
-            task.cancel()
+        self._alarm.close()
+        self._keeper.close()
         self._worker.close()
 
     # Frames
@@ -174,7 +162,7 @@ class Engine:
                 read = self._relay(attached, now)
                 self._come_back(attached)
         except OSError as error:
-            self._trouble(attached, error)
+            self._keeper.trouble(attached, error)
             self._arm(now)
             return False
         if read == 0:
@@ -250,24 +238,28 @@ class Engine:
             verdict = self.switch.refuse(raw, bridge, frame)
             attached.recent.append((now, bytes(raw[:REMEMBERED]), len(raw), verdict))
             if self.observers:
-                self.observers.see(self.observers.mark(0), bridge, raw, frame)
+                self.observers.see(Mark(self.observers.number(), 0), bridge, raw, frame)
             return set()
-        mark = None
         if flow is not None:
-            egress = tuple(flow.egress(frame, done))
-            if self.observers:
-                mark = self.observers.mark(flow.station[0] if flow.station else 0)
-        else:
-            verdict = self.switch.receive(frame, now)
-            attached.recent.append((now, bytes(raw[:REMEMBERED]), len(raw), verdict))
-            egress = verdict.egress + verdict.mirrored
-            if self.observers:
-                mark = self.observers.decided(frame, verdict)
-            self._cache.offer(frame, verdict, keep=mark is None or self.observers.indifferent(frame, verdict))
-        outlets = [self._by_port[each.port] for each in egress]
-        for outlet, each in zip(outlets, egress, strict=True):
-            outlet.put(each, mark)
-        return set(outlets)
+            frame.vid = flow.station[0] if flow.station else 0
+            return self._put(flow.egress(frame, done))
+        if self.observers:
+            frame.packet = self.observers.number()
+        verdict = self.switch.receive(frame, now)
+        attached.recent.append((now, bytes(raw[:REMEMBERED]), len(raw), verdict))
+        if self.observers:
+            self.observers.decided(frame, verdict)
+        self._cache.offer(frame, verdict, keep=not self.observers or self.observers.indifferent(frame, verdict))
+        return self._put((*verdict.egress, *verdict.mirrored))
+
+    def _put(self, egresses: Iterable[Egress]) -> set[Attached]:
+        """Add frames to the bursts that leave next; of which ports."""
+        touched = set[Attached]()
+        for egress in egresses:
+            outlet = self._by_port[egress.port]
+            outlet.put(egress)
+            touched.add(outlet)
+        return touched
 
     def _come_back(self, attached: Attached) -> None:
         """Give a port that has read more than a turn of frames another one, behind the others."""
@@ -285,13 +277,13 @@ class Engine:
             if outlet.flush() and not waiting:
                 asyncio.get_running_loop().add_writer(outlet.port.send_fileno(), self._writable, outlet)
             if outlet.hung_up:
-                self._lose(outlet)
+                self._keeper.lose(outlet)
 
     def _writable(self, outlet: Attached) -> None:
         if not outlet.drain():
             asyncio.get_running_loop().remove_writer(outlet.port.send_fileno())
         if outlet.hung_up:
-            self._lose(outlet)
+            self._keeper.lose(outlet)
 
     def inject(self, name: str, raw: Buffer, *, leaves: bool = False) -> None:
         """Have a frame come in by a port as if its guest had sent it, or have it leave there as it is.
@@ -306,32 +298,31 @@ class Engine:
         frame = Frame.parse(raw, attached.bridge)
         if isinstance(frame, Reason):
             raise ValueError(frame.meaning)
-        attached.put(Egress(attached.bridge, frame, None), self.observers.mark(0) if self.observers else None)
+        attached.put(Egress(attached.bridge, frame, None))
         self._flush((attached,))
 
-    def send(self, egresses: Iterable[Egress]) -> None:
-        """Send frames that a stage held back."""
+    def _carry_out(self, released: Iterable[Released]) -> None:
+        """Send the frames that stages let go."""
         touched = set[Attached]()
-        for egress in egresses:
-            if (outlet := self._by_port.get(egress.port)) is not None:
-                outlet.put(egress)
-                touched.add(outlet)
+        for frame, verdict in released:
+            if self.observers:
+                self.observers.released(frame, verdict)
+            self._cache.settle(frame, verdict)
+            touched |= self._put((*verdict.egress, *verdict.mirrored))
         self._flush(touched)
 
     # Time
 
     def _arm(self, now: float) -> None:
-        """Have the one timer stand no later than the switch wants it."""
-        deadline = self.switch.stage_deadline() if self._timer else self.switch.next_deadline()
-        if deadline is None:
-            return
-        loop = asyncio.get_running_loop()
-        when = loop.time() + max(0.0, deadline - now)
-        if self._timer is not None:
-            if self._timer.when() <= when:
-                return
-            self._timer.cancel()
-        self._timer = loop.call_at(when, self._ring)
+        """Send what stages let go by now, and have alarm and timer stand no later than the switch wants them."""
+        deadline = self.switch.stage_deadline()
+        if deadline is not None and deadline <= now:
+            self._carry_out(self.switch.release(now))
+            deadline = self.switch.stage_deadline()
+        if deadline is not None:
+            self._alarm.set(deadline - self.clock())
+        if self._timer is None and (unheard := self.switch.fdb.next_deadline()) is not None:
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, unheard - now), self._ring)
 
     def set_ageing(self, seconds: float) -> None:
         """Stations not heard for that long are forgotten from now on."""
@@ -343,173 +334,8 @@ class Engine:
     def _ring(self) -> None:
         self._timer = None
         now = self.clock()
-        self.send(self.switch.handle_timer(now))
+        self._carry_out(self.switch.handle_timer(now))
         self._arm(now)
 
-    # Links
-
-    def _follow(self, attached: Attached) -> None:
-        """Bring reader and switch in line with what the attachment says of itself."""
-        port, bridge = attached.port, attached.bridge
-        if port.state is not PortState.NOT_PRESENT:
-            if (bridge.mtu, bridge.offload) != (port.capabilities.mtu, port.capabilities.offload):
-                bridge.mtu, bridge.offload = port.capabilities.mtu, port.capabilities.offload
-                self.switch.ports_changed()
-            attached.exit.state[0] = port.fileno() if port.writes_direct else -1
-        up = port.state is PortState.UP
-        self._watch(attached, anew=up and not bridge.up)
-        if bridge.up != up:
-            log.info("port %s is %s", bridge.name, port.state)
-            self.switch.set_port_state(bridge, up=up)
-
-    def _watch(self, attached: Attached, *, anew: bool = False) -> None:
-        """Be told of frames, or, as long as there is no device, of a far end that comes.
-
-        anew: although the descriptor is the same. libuv gives one up that told of an error, and a packet socket's does
-        when its link goes down (uv__io_poll() in src/unix/linux.c).
-        """
-        port, loop = attached.port, asyncio.get_running_loop()
-        reading = port.state is not PortState.NOT_PRESENT
-        fd = port.fileno() if reading else -1 if attached.resting else port.doorbell()
-        if (fd, reading) == (attached.watched, attached.reading) and not anew:
-            return
-        if attached.watched >= 0:
-            loop.remove_reader(attached.watched)
-        if fd >= 0:
-            loop.add_reader(fd, self._receive if reading else self._answer, attached)
-        attached.watched, attached.reading = fd, reading
-
-    def _stop(self, attached: Attached) -> None:
-        """Watch the descriptor no longer; always before it is closed."""
-        loop = asyncio.get_running_loop()
-        if attached.watched >= 0:
-            loop.remove_reader(attached.watched)
-        if attached.queue:
-            loop.remove_writer(attached.port.send_fileno())
-        attached.watched, attached.reading, attached.hung_up = -1, False, False
-        attached.exit.state[0] = -1
-        attached.discard()
-
-    def _trouble(self, attached: Attached, error: OSError) -> None:
-        """Reading failed. A link that is down says so by netlink; a device that is gone is let go."""
-        if error.errno in LINK_DOWN:
-            self._watch(attached, anew=True)
-            return
-        if isinstance(error, PeerError):
-            attached.bridge.counters.drop(error.reason)
-        self._lose(attached, str(error) if isinstance(error, PeerError) else "")
-
-    def _lose(self, attached: Attached, why: str = "") -> None:
-        """The device is gone: its port goes down, and waits for it to come back."""
-        log.warning("port %s lost its %s%s", attached.bridge.name, attached.port.far_end, f": {why}" if why else "")
-        self._stop(attached)
-        attached.port.lose()
-        self._rest(attached)
-        self._follow(attached)
-        self._seek(attached)
-
-    def _rest(self, attached: Attached) -> None:
-        attached.resting = asyncio.get_running_loop().call_later(REST, self._rested, attached)
-
-    def _rested(self, attached: Attached) -> None:
-        attached.resting = None
-        self._watch(attached)
-
-    def _answer(self, attached: Attached) -> None:
-        """Somebody is at the door of a port without device."""
-        try:
-            attached.port.answer()
-        except OSError as error:  # out of descriptors, say
-            log.warning("port %s can let nobody in: %s", attached.bridge.name, error.strerror)
-            self._rest(attached)
-        self._follow(attached)
-        if attached.reading:
-            self._receive(attached)
-
-    def _links_changed(self, namespace: Namespace) -> None:
-        """Something happened to links of this namespace: tell the ports whose devices live there."""
-        links, missed = self._monitors[namespace].read()
-        concerned = [attached for attached in self.attached.values() if attached.port.namespace == namespace]
-        for link in links:
-            for attached in concerned:
-                self._link_changed(attached, link)
-        if missed:
-            for attached in concerned:
-                self._spawn(self._locate(attached))
-
-    def _link_changed(self, attached: Attached, link: Link) -> None:
-        port = attached.port
-        if port.state is PortState.NOT_PRESENT:
-            if port.wants(link):
-                self._spawn(self._revive(attached))
-        elif port.owns(link):
-            if link.gone:
-                self._spawn(self._locate(attached))
-            else:
-                port.link_changed(link)
-                self._follow(attached)
-
-    async def _locate(self, attached: Attached) -> None:
-        """The device left its namespace, for another one or for good; or it is not known what became of it."""
-        port = attached.port
-        before = port.namespace
-        if port.state is PortState.NOT_PRESENT:
-            return
-        if not await self._worker.run(port.locate):
-            self._lose(attached)
-            return
-        if port.namespace != before:
-            log.info("port %s moved to another namespace with its device", attached.bridge.name)
-            await self._monitor(port)
-            self._unmonitor(before)
-        self._follow(attached)
-
-    def _seek(self, attached: Attached) -> None:
-        if attached.port.seeks and attached.port.state is PortState.NOT_PRESENT:
-            self._spawn(self._revive(attached))
-
-    async def _revive(self, attached: Attached) -> None:
-        """The device is back. Whoever made it may hold it for a moment yet, and no event says when that ends."""
-        if attached.reviving:
-            return
-        attached.reviving = True
-        refused: PortError | None = None
-        for pause in chain((0.0, *REVIVALS), repeat(SEARCH) if attached.port.seeks else ()):
-            await asyncio.sleep(pause)
-            if attached.port.state is not PortState.NOT_PRESENT or self._by_port.get(attached.bridge) is not attached:
-                break
-            try:
-                await self._worker.run(attached.port.reopen)
-            except PortError as error:
-                refused = error
-            else:
-                await self._monitor(attached.port)
-                self._follow(attached)
-        else:
-            log.warning("port %s stays down: %s", attached.bridge.name, refused)
-        attached.reviving = False
-
-    async def _monitor(self, port: Port) -> None:
-        """Be told of the port's link from now on, and of what happened to it since the port was opened."""
-        namespace = port.namespace
-        if namespace is None:
-            return
-        if namespace not in self._monitors:
-            monitor = await self._worker.run(partial(LinkMonitor, namespace))
-            self._monitors[namespace] = monitor
-            asyncio.get_running_loop().add_reader(monitor.fileno(), self._links_changed, namespace)
-        elif port.index:
-            self._monitors[namespace].ask(port.index)
-
-    def _unmonitor(self, namespace: Namespace | None) -> None:
-        if namespace is None or any(a.port.namespace == namespace for a in self.attached.values()):
-            return
-        monitor = self._monitors.pop(namespace, None)
-        if monitor is not None:
-            asyncio.get_running_loop().remove_reader(monitor.fileno())
-            monitor.close()
-
-    def _spawn(self, work: Coroutine[object, object, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _wake(self) -> None:
+        self._arm(self.clock())

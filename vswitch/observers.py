@@ -114,18 +114,30 @@ class Observers:
             if foreseer.wants(port.name):
                 foreseer.foresee(raw, port, now)
 
-    def mark(self, vid: int) -> Mark:
-        """The mark of the next frame."""
+    def number(self) -> int:
+        """The number of the next frame."""
         self._packets += 1
-        return Mark(self._packets, vid)
+        return self._packets
 
-    def decided(self, frame: Frame, verdict: Verdict) -> Mark:
+    def mark(self, frame: Frame) -> Mark:
+        """The mark of a frame; one that came in before anybody looked gets its number now."""
+        frame.packet = frame.packet or self.number()
+        return Mark(frame.packet, frame.vid)
+
+    def decided(self, frame: Frame, verdict: Verdict) -> None:
         """A frame came in, and the switch decided."""
-        mark = self.mark(frame.vid)
-        self.see(mark, frame.port, frame.raw, verdict.reason)
+        self.see(self.mark(frame), frame.port, frame.raw, verdict.reason)
+        self._lost(frame, verdict)
+
+    def released(self, frame: Frame, verdict: Verdict) -> None:
+        """A frame goes on that a stage held; it was seen when it came in."""
+        if verdict.reason is not None:
+            self.see(self.mark(frame), frame.port, frame.raw, verdict.reason)
+        self._lost(frame, verdict)
+
+    def _lost(self, frame: Frame, verdict: Verdict) -> None:
         for port, reason in verdict.lost:
-            self.see(mark, port, frame.raw, reason, leaves=True)
-        return mark
+            self.see(self.mark(frame), port, frame.raw, reason, leaves=True)
 
     def see(
         self, mark: Mark, port: BridgePort, raw: Buffer, reason: Reason | None = None, *, leaves: bool = False

@@ -87,11 +87,12 @@ class Attached:
         self.hung_up = False
         """Whether sending found that the far end is gone."""
 
-    def put(self, egress: Egress, mark: Mark | None = None) -> None:
+    def put(self, egress: Egress) -> None:
         """Add a frame to the burst that leaves next; a mirror's copy is lost where it cannot leave."""
         frame = egress.frame
         if self.bridge.takes_copies and lost(frame, self.bridge):
             return
+        mark = self._observers.mark(frame) if self._observers else None
         self.exit.state[1] = 1
         forms = frame.form(egress.edit, self.bridge.offload)
         if len(forms) == 1:

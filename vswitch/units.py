@@ -28,6 +28,7 @@ _NUMBER = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*([a-zµ%]*)", re.IGNORE
 _VLANS = re.compile(r"\s*([0-9]+)\s*(?:-\s*([0-9]+)\s*)?")
 _LISTEN = re.compile(r"(?:([0-9.]*)|\[([0-9A-Fa-f:.]+)\]):([0-9]{1,5})")
 _DURATIONS = {"": 1.0, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_SIZES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
 _RATES = {"": 1, "bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9, "tbit": 10**12}
 
 
@@ -67,6 +68,11 @@ def parse_duration(value: object) -> float:
 def parse_rate(value: object) -> int:
     """Bits a second from `500kbit`, `10mbit`, `1gbit` or a number of bits a second. Raises ValueError."""
     return round(_quantity(value, _RATES, "a rate such as 500kbit, 10mbit or 1gbit"))
+
+
+def parse_size(value: object) -> int:
+    """Octets from `1500`, `64kB`, `1MiB` or a number. Raises ValueError."""
+    return round(_quantity(value, _SIZES, "a size such as 1500, 64kB or 1MiB"))
 
 
 def parse_share(value: object) -> float:
@@ -276,6 +282,7 @@ Whole = Annotated[int, BeforeValidator(parse_whole)]
 Mtu = Annotated[int, BeforeValidator(parse_whole), Field(ge=68, le=MOST_MTU)]
 Duration = Annotated[float, BeforeValidator(parse_duration), _schema(_QUANTITY, "300s", 300)]
 Rate = Annotated[int, BeforeValidator(parse_rate), _schema(_QUANTITY, "10mbit", 10_000_000)]
+Size = Annotated[int, BeforeValidator(parse_size), _schema(_QUANTITY, "64kB", 65536)]
 Share = Annotated[float, BeforeValidator(parse_share), _schema(_QUANTITY, "0.5%", 0.005)]
 Vid = Annotated[int, BeforeValidator(parse_vid), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_VID})]
 VlanSet = Annotated[

@@ -10,7 +10,7 @@ import pytest
 
 from tests.running import VSWITCH, vswitch
 from vswitch import __version__
-from vswitch.cli.app import _options, _options_first
+from vswitch.cli.app import _options_first, options_of
 from vswitch.control.client import CallError
 
 COMMANDS = [
@@ -73,13 +73,13 @@ def test_a_reader_that_stops_early_is_no_traceback(tmp_path: object) -> None:
     ],
 )
 def test_options_of_a_port(words: str, options: dict[str, object]) -> None:
-    assert _options(words.split()) == options
+    assert options_of(words.split()) == options
 
 
 @pytest.mark.parametrize("words", ["web0", "--", "--tap x y"])
 def test_what_is_no_option_of_a_port(words: str) -> None:
     with pytest.raises(CallError, match="is not an option"):
-        _options(words.split())
+        options_of(words.split())
 
 
 @pytest.mark.parametrize(

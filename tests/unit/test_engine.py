@@ -17,7 +17,7 @@ from vswitch.core.offload import HEADER, Capability
 from vswitch.core.port import BridgePort
 from vswitch.core.stage import Stage
 from vswitch.core.switch import Switch
-from vswitch.core.verdict import Egress, Reason
+from vswitch.core.verdict import HELD, Held, Hold, Reason
 from vswitch.engine import BURST, Engine
 from vswitch.ports.base import Capabilities, PortState
 from vswitch.ports.memory import MemoryPort
@@ -216,18 +216,18 @@ class Delay(Stage):
     cacheable = False
 
     def __init__(self) -> None:
-        self.held: list[tuple[float, Egress]] = []
+        self.held: list[tuple[float, Held]] = []
 
-    def egress(self, frame: Frame, port: BridgePort, now: float) -> Reason:
-        self.held.append((now + 0.01, Egress(port, frame, None)))
-        return Reason.NO_EGRESS
+    def egress(self, frame: Frame, port: BridgePort, now: float) -> Hold:
+        self.held.append((now + 0.01, Held(frame.kept(), port)))
+        return HELD
 
     def next_deadline(self) -> float | None:
         return self.held[0][0] if self.held else None
 
-    def handle_timer(self, now: float) -> Sequence[Egress]:
-        due = [egress for when, egress in self.held if when <= now]
-        self.held = [(when, egress) for when, egress in self.held if when > now]
+    def handle_timer(self, now: float) -> Sequence[Held]:
+        due = [held for when, held in self.held if when <= now]
+        self.held = [(when, held) for when, held in self.held if when > now]
         return due
 
 
@@ -239,6 +239,7 @@ async def test_a_stage_s_timer_lets_frames_leave_later() -> None:
         a.inject(frame(BROADCAST, A, 3))
         await until(lambda: stage.held)
         assert not b.sent
+        assert counters(driver, "a").dropped[Reason.NO_EGRESS] == 0
         while not b.sent:
             await asyncio.sleep(0.001)
         assert numbers(b) == [3]

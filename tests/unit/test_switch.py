@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests.unit.frames import BROADCAST, LLDP, A, B, C, leaving, ports, raw
 from vswitch.core.mac import parse_mac
 from vswitch.core.offload import HEADER, PLAIN
 from vswitch.core.port import BridgePort, PortSettings
+from vswitch.core.stage import Stage
 from vswitch.core.switch import Switch
 from vswitch.core.verdict import Reason, Verdict
 from vswitch.core.vlan import PortVlan
 from vswitch.stages import STAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 C_TAG, S_TAG = 0x8100, 0x88A8
 
@@ -333,3 +339,36 @@ def test_a_station_not_heard_for_the_ageing_time_is_unknown_again(lab: Lab) -> N
     assert lab.switch.handle_timer(lab.now) == []
     assert lab.switch.next_deadline() is None
     assert ports(lab.send("a", raw(B, A))) == {"a", "b", "c"} - {"a"}
+
+
+# Verdicts that hold for one frame
+
+
+class Fickle(Stage):
+    """Decides of each frame anew that comes in by one port, or leaves by another."""
+
+    name = "fickle"
+
+    def ports_changed(self, ports: Sequence[BridgePort]) -> None:
+        self.singly_in = frozenset(port for port in ports if port.name == "in")
+        self.singly_out = frozenset(port for port in ports if port.name == "out")
+        self.active = bool(self.singly_in or self.singly_out)
+
+
+def test_a_stage_that_decides_frame_by_frame_at_one_port_leaves_the_flows_of_others_alone() -> None:
+    switch = Switch([Fickle()])
+    for name in ("a", "b", "in", "out"):
+        switch.add_port(BridgePort(name))
+    stations = {"a": A, "b": B, "in": C, "out": "02:00:00:00:00:04"}
+
+    def cacheable(port: str, to: str) -> bool:
+        return switch.receive_raw(raw(stations.get(to, to), stations[port]), switch.ports[port], 0.0).cacheable
+
+    for name in stations:
+        cacheable(name, BROADCAST)
+    assert not cacheable("a", BROADCAST), "it leaves by out, too"
+    kept = {(port, to) for port in stations for to in stations if port != to and cacheable(port, to)}
+    assert kept == {("a", "b"), ("b", "a"), ("a", "in"), ("b", "in"), ("out", "a"), ("out", "b"), ("out", "in")}
+    for name in ("in", "out"):
+        switch.remove_port(name)
+    assert cacheable("a", BROADCAST)

@@ -5,6 +5,7 @@ from vswitch.cli import capture as _capture
 from vswitch.cli import exec as _exec
 from vswitch.cli import explain as _explain
 from vswitch.cli import guests as _guests
+from vswitch.cli import impair as _impair
 from vswitch.cli import inspect as _inspect
 from vswitch.cli import lab as _lab
 from vswitch.cli import mirror as _mirror
@@ -18,6 +19,7 @@ from vswitch.cli.app import main
 __all__ = ["main"]
 
 _COMMANDS = (
-    _adopt, _capture, _exec, _explain, _guests, _inspect, _lab, _mirror, _send, _show, _top, _watch, _wireshark
+    _adopt, _capture, _exec, _explain, _guests, _impair, _inspect, _lab, _mirror, _send, _show, _top, _watch,
+    _wireshark,
 )  # fmt: skip
 """Imported for what they register."""

@@ -196,7 +196,7 @@ def port_add(context: typer.Context, name: Annotated[str, typer.Argument(metavar
 
     Example: vswitch port add web --tap web0 --netns web --address 10.0.0.1/24 --access 10
     """
-    options = _options(context.args)
+    options = options_of(context.args)
     fd = _descriptor(options)
     client(context).call("POST", "ports", {"name": name, **options}, fd=fd)
 
@@ -209,7 +209,7 @@ def port_set(context: typer.Context, name: PortName) -> None:
 
     Example: vswitch port set web --trunk 10,20-29 --no-access
     """
-    options = _options(context.args)
+    options = options_of(context.args)
     fd = _descriptor(options)
     if options or fd is None:
         client(context).call("PATCH", f"ports/{name}", options)
@@ -238,7 +238,7 @@ def _descriptor(options: dict[str, Any]) -> int | None:
     raise CallError(f"{word} is not an open descriptor; open it in the shell, as in `vswitch port add … 5<>FILE`", 2)
 
 
-def _options(words: list[str]) -> dict[str, Any]:
+def options_of(words: list[str]) -> dict[str, Any]:
     """`--access 10 --trunk 10,20-29 --isolated --no-native` as options of a configuration file. Raises CallError."""
     options: dict[str, Any] = {}
     position = 0

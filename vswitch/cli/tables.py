@@ -108,6 +108,7 @@ def explanation(answer: dict[str, Any]) -> Table:
 def became(row: dict[str, Any]) -> Text:
     """`explain --last`: one line of what became of a real frame, then."""
     fates = [f"leaves by {' '.join(row['egress'])}"] if row["egress"] else []
+    fates += [f"held by the impairment of {' '.join(row['held'])}"] if row["held"] else []
     fates += [f"lost at {port} ({reason})" for port, reason in row["lost"].items()]
     fate = row["reason"] or ", ".join(fates)
     skipped = f", {row['skipped']} before it not explained" if row["skipped"] else ""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
-from vswitch.control import calls, capture, explain, flows, history, mirrors, models, send
+from vswitch.control import calls, capture, explain, flows, history, impair, mirrors, models, send
 from vswitch.control.adoption import AdoptionError
 from vswitch.control.config import ConfigError
 from vswitch.control.openapi import document
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MAX_BODY = 4 * 1024 * 1024
 
-_FEATURES: Final = (calls, capture, explain, flows, history, mirrors, send)
+_FEATURES: Final = (calls, capture, explain, flows, history, impair, mirrors, send)
 """Each says what it answers: one name here registers it."""
 
 ROUTES: Final[tuple[Route, ...]] = tuple(route for feature in _FEATURES for route in feature.ROUTES)

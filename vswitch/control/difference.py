@@ -103,7 +103,9 @@ def words(options: dict[str, Any]) -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, list):
-        return ",".join(map(str, value))
+        return ",".join(map(_value, value))
+    if isinstance(value, dict):
+        return f"({words(value)})"
     if isinstance(value, bool):
         return "on" if value else "off"
     return "default" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -30,7 +30,8 @@ class RecentModel(Model):
     """A frame that was decided, and how; `explanation` is what would happen to it by now, null where it is not whole.
 
     time: UTC.  age: seconds since.  frame: as hexadecimal, the begin of `length` octets.  lost: ports that it was meant
-    for, each with the reason.  skipped: frames before it that there was no time to explain.
+    for, each with the reason.  held: ports at which an impairment kept it.  skipped: frames before it that there was no
+    time to explain.
     """
 
     port: str
@@ -42,6 +43,7 @@ class RecentModel(Model):
     egress: list[str]
     lost: dict[str, str]
     explanation: ExplanationModel | None
+    held: tuple[str, ...] = ()
     skipped: int = 0
 
 
@@ -86,6 +88,7 @@ def _row(service: Service, name: str, decided: Decided) -> RecentModel:
         reason=verdict.reason,
         egress=[egress.port.name for egress in verdict.egress],
         lost={port.name: reason.value for port, reason in verdict.lost},
+        held=tuple(port.name for port in verdict.held),
         explanation=ExplanationModel.of(name, explain(service.switch, decided.raw, bridge, now)) if whole else None,
     )
 

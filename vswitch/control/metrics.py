@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.exposition import choose_encoder
 
 from vswitch import __version__
+from vswitch.control import impairmetrics
 from vswitch.core.stats import CASTS
 from vswitch.worker import Worker
 
@@ -38,6 +39,7 @@ class SwitchCollector:
         yield from self._traffic()
         yield from self._state()
         yield from self._fdb()
+        yield from impairmetrics.families(self._snapshot)
         yield InfoMetricFamily(
             "vswitch_build",
             "Version and fast path of the switch",

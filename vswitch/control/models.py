@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vswitch.control.impairmodels import PortImpairment
 from vswitch.core.mac import format_mac
 from vswitch.units import vlan_ranges
 
@@ -51,6 +52,7 @@ class PortRow(Model):
     receive: Traffic
     transmit: Traffic
     dropped: dict[str, int]
+    impair: PortImpairment | None = None
 
     @staticmethod
     def counters(counters: PortCounters) -> dict[str, Any]:

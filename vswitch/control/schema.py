@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
+from vswitch.control.impairschema import DirectionConfig, ImpairConfig
 from vswitch.control.place import control_socket
 from vswitch.core.fdb import DEFAULT_AGEING, DEFAULT_LIMIT
 from vswitch.core.mirror import Mirror
@@ -20,6 +21,7 @@ from vswitch.core.vlan import DEFAULT_VID, PortVlan
 from vswitch.polling import DEFAULT_WINDOW
 from vswitch.ports import ATTACHMENTS, Options
 from vswitch.stages import STAGES
+from vswitch.stages.impair import OPTION
 from vswitch.units import Duration, Listen, MacAddress, PortName, PortNames, SocketPath, Vid, VlanSet, Whole
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ class VlanOptions(_Model):
 _stage_fields: Any = {
     name: (option.type, Field(option.default, description=option.description)) for name, option in STAGE_OPTIONS.items()
 }
+_stage_fields[OPTION] = (ImpairConfig | None, Field(None, description="what its link does to frames"))
 BridgeOptions = create_model("BridgeOptions", __base__=VlanOptions, **_stage_fields)
 """What any port may have, whatever it is attached to: VLANs, and the options of stages."""
 
@@ -68,7 +71,16 @@ class PortConfig:
 
     def settings(self) -> PortSettings:
         """As the rules want it."""
-        return PortSettings(self.bridge.vlan(), {name: getattr(self.bridge, name) for name in STAGE_OPTIONS})
+        options = {name: getattr(self.bridge, name) for name in STAGE_OPTIONS}
+        impair = self.impair
+        if impair is not None:
+            options[OPTION] = impair.impairment()
+        return PortSettings(self.bridge.vlan(), options)
+
+    @property
+    def impair(self) -> Any:
+        """Its `ImpairConfig`, if it has one."""
+        return getattr(self.bridge, OPTION)
 
     def dump(self) -> dict[str, Any]:
         """As a configuration would say it, what it is attached to first, defaults left out."""
@@ -200,18 +212,22 @@ class SwitchConfig:
 
 
 def schemas(template: str = "#/$defs/{model}") -> dict[str, dict[str, Any]]:
-    """JSON Schemas of a whole configuration, of a port, of a static entry and of a mirror, by those names."""
+    """JSON Schemas of a whole configuration and of its parts, by their names."""
     ports: list[dict[str, Any]] = []
+    parts: dict[str, Any] = {}
     for kind, port in ATTACHMENTS.items():
         model = create_model(f"{kind.capitalize()}Port", __base__=(port.options_type, BridgeOptions))
         ports.append(model.model_json_schema(ref_template=template))
+        parts |= ports[-1].pop("$defs", {})
     whole = TopLevel.model_json_schema(ref_template=template)
     whole["title"] = "Configuration"
     whole["properties"]["ports"] = {"type": "object", "additionalProperties": {"anyOf": ports}}
     whole["required"] = ["name", "ports"]
+    whole["$defs"] = {**whole.get("$defs", {}), **parts}
     return {
         "Configuration": whole,
-        "Port": {"title": "Port", "anyOf": ports},
+        "Port": {"title": "Port", "anyOf": ports, "$defs": parts},
         "StaticEntry": StaticEntry.model_json_schema(ref_template=template),
         "Mirror": MirrorConfig.model_json_schema(ref_template=template),
+        "Direction": DirectionConfig.model_json_schema(ref_template=template),
     }

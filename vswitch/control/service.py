@@ -18,6 +18,7 @@ from vswitch.control import guests
 from vswitch.control.adopter import Adopter
 from vswitch.control.difference import compare
 from vswitch.control.history import Chronicle
+from vswitch.control.impairmodels import impairment_of
 from vswitch.control.metrics import Exporter
 from vswitch.control.models import (
     DifferenceModel,
@@ -235,6 +236,7 @@ class Service:
             state_changes=bridge.state_changes,
             mtu=bridge.mtu,
             vlan=_vlan(bridge.settings.vlan),
+            impair=impairment_of(self.switch, bridge, self.config.ports[name].impair, self.engine.clock()),
             **PortRow.counters(bridge.counters),
         )
 

@@ -163,10 +163,11 @@ def _port_step(switch: Switch, frame: Frame, port: BridgePort, now: float) -> Po
         if isinstance(outcome, Reason):
             return PortStep(port, outcome.meaning, reason=outcome)
         frame = outcome or frame
+    later = [words for stage in switch.stages if stage.active and (words := stage.foretell(frame, port, now))]
     if oversize(frame, port):
         longest = frame.longest - ETHERNET_HEADER
         return PortStep(port, f"{longest} octets of payload, the port's MTU is {port.mtu}", reason=Reason.OVERSIZE)
-    return PortStep(port, _form_words(edit), egress=Egress(port, frame, edit))
+    return PortStep(port, "; ".join([_form_words(edit), *later]), egress=Egress(port, frame, edit))
 
 
 def _mirror_step(name: str, copy: Egress) -> MirrorStep:

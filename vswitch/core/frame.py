@@ -54,11 +54,12 @@ class Frame:
     cast: UNICAST, MULTICAST or BROADCAST of `core.stats`.
     segments, octets: as on the wire.  longest: octets of the longest segment, Ethernet header included.
     vid: the VLAN it is in; set by the switch once it has classified the frame.
+    packet: its number, for those who see frames pass; 0 where nobody does.
     """
 
     __slots__ = (
-        "_forms", "cast", "destination", "longest", "octets", "offload", "port", "raw", "segments", "source", "tci",
-        "tpid", "vid",
+        "_forms", "cast", "destination", "longest", "octets", "offload", "packet", "port", "raw", "segments", "source",
+        "tci", "tpid", "vid",
     )  # fmt: skip
 
     def __init__(self, raw: Buffer, port: BridgePort, asked: offload.Offload | None) -> None:
@@ -78,7 +79,7 @@ class Frame:
         self.cast = UNICAST
         if is_group(self.destination):
             self.cast = BROADCAST if self.destination == BROADCAST_MAC else MULTICAST
-        self.vid = 0
+        self.vid = self.packet = 0
         self._forms: dict[tuple[TagEdit | None, Capability], Sequence[Buffer]] | None = None
 
     @classmethod
@@ -91,6 +92,16 @@ class Frame:
         except offload.OffloadError:
             return Reason.OFFLOAD_INVALID
         return cls(raw, port, asked)
+
+    def kept(self) -> Frame:
+        """The frame on octets of its own, for whoever keeps it longer than the burst."""
+        return self if isinstance(self.raw, bytes) else self.like(bytes(self.raw), self.offload)
+
+    def like(self, raw: bytes, asked: offload.Offload | None) -> Frame:
+        """Other octets on the way of this one: a segment of it, say. asked: as `offload.parse` has it."""
+        frame = Frame(raw, self.port, asked)
+        frame.vid, frame.packet = self.vid, self.packet
+        return frame
 
     def form(self, edit: TagEdit | None, capability: Capability) -> Sequence[Buffer]:
         """The frames, each with its virtio-net header, in which this one leaves a port of that capability.

@@ -67,15 +67,18 @@ def _watch(mirror: Mirror, ports: Mapping[str, BridgePort]) -> Watch:
     )
 
 
-def copies(watching: Iterable[Watch], frame: Frame, egress: Iterable[Egress]) -> Iterator[tuple[Watch, Egress]]:
+def copies(
+    watching: Iterable[Watch], frame: Frame, egress: Iterable[Egress], *, received: bool = True
+) -> Iterator[tuple[Watch, Egress]]:
     """What the mirrors send of a frame that leaves by `egress`, or by no port.
 
-    One copy as it came, and one in each form that it leaves in. A frame that no VLAN took in is in none.
+    One copy as it came, unless it was `received` before, and one in each form that it leaves in. A frame that no VLAN
+    took in is in none.
     """
     for watch in watching:
         if watch.vlans is not None and frame.vid not in watch.vlans:
             continue
-        if frame.port in watch.received:
+        if received and frame.port in watch.received:
             yield watch, Egress(watch.to, frame, None)
         forms: dict[tuple[int, TagEdit | None], Egress] = {}
         for port, form, edit in egress:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from vswitch.core.frame import Frame
     from vswitch.core.port import BridgePort
-    from vswitch.core.verdict import Egress, Reason, Verdict
+    from vswitch.core.verdict import Held, Reason, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +43,15 @@ class Stage:
     """A rule on the way of a frame. Subclasses define any of the hooks; the base class defines none of them.
 
     ingress(frame, now) -> Verdict | None
-        Before learning. A verdict ends the frame's way; None lets it go on.
-    egress(frame, port, now) -> Frame | Reason | None
-        For each port that the frame would leave by. A reason keeps it from leaving there, a frame takes its place.
+        Before learning. A verdict ends the frame's way, or says that it is held; None lets it go on.
+    egress(frame, port, now) -> Frame | Reason | Hold | None
+        For each port that the frame would leave by. A reason keeps it from leaving there, a frame takes its place,
+        HELD means that it will leave later. What a stage keeps is `Frame.kept`.
     ports_changed(ports) -> None
         The ports, their settings or their states are now these. The stage says here whether it is `active`.
-    next_deadline() -> float | None, handle_timer(now) -> Sequence[Egress]
-        When the stage wants to be called, and that call; it returns the frames that are to leave now.
+    next_deadline() -> float | None, handle_timer(now) -> Sequence[Held]
+        When the stage wants to be called, and that call; it returns the frames that it lets go now. It may take ports
+        out of `singly_in` and `singly_out` then, and be `active` no more.
     """
 
     name: ClassVar[str]
@@ -57,6 +59,9 @@ class Stage:
     active: bool = True
     cacheable: bool = True
     """Whether the stage decides alike for all frames of one flow until a generation passes."""
+    singly_in: frozenset[BridgePort] = frozenset()
+    singly_out: frozenset[BridgePort] = frozenset()
+    """The ports for which it decides, all the same, of each frame anew: of those that come in there, and that leave."""
 
     def ports_changed(self, ports: Sequence[BridgePort]) -> None:
         """Take note of the ports as they are now."""
@@ -65,8 +70,8 @@ class Stage:
         """When `handle_timer` is wanted, in seconds of the engine's clock; None: never."""
         return None
 
-    def handle_timer(self, now: float) -> Sequence[Egress]:  # noqa: ARG002
-        """Do what was due; the frames that are to leave now."""
+    def handle_timer(self, now: float) -> Sequence[Held]:  # noqa: ARG002
+        """Do what was due; the frames that were held until now."""
         return ()
 
     def explain_ingress(self, frame: Frame, now: float) -> Step:
@@ -80,6 +85,10 @@ class Stage:
         egress = getattr(self, "egress", None)
         outcome: Frame | Reason | None = egress(frame, port, now) if egress else None
         return outcome
+
+    def foretell(self, frame: Frame, port: BridgePort, now: float) -> str:  # noqa: ARG002
+        """What else will happen to the frame on its way out there, in words; nothing, usually."""
+        return ""
 
     def describe(self, frame: Frame) -> str:
         """What the stage looks at in this frame, in words."""

@@ -17,7 +17,7 @@ from vswitch.core.offload import HEADER
 from vswitch.core.size import oversize
 from vswitch.core.stage import Stage
 from vswitch.core.stats import UNICAST
-from vswitch.core.verdict import LOSSES, Egress, Reason, Verdict, drop
+from vswitch.core.verdict import HELD, LOSSES, Egress, Reason, Released, Verdict, drop
 from vswitch.core.vlan import DEFAULT_VID, classify, egress_edit
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vswitch.core.mirror import Mirror, Watch
     from vswitch.core.offload import Buffer
     from vswitch.core.port import BridgePort, PortSettings
+    from vswitch.core.verdict import Held, Hold
 
 
 class Switch:
@@ -53,9 +54,11 @@ class Switch:
         self._mirrors: tuple[Mirror, ...] = ()
         self._members: dict[int, tuple[BridgePort, ...]] = {}
         self._ingress: list[Callable[[Frame, float], Verdict | None]] = []
-        self._egress: list[Callable[[Frame, BridgePort, float], Frame | Reason | None]] = []
+        self._egress: list[Callable[[Frame, BridgePort, float], Frame | Reason | Hold | None]] = []
         self._timed: list[Stage] = []
         self._cacheable = True
+        self._singly_in: frozenset[BridgePort] = frozenset()
+        self._singly_out: frozenset[BridgePort] = frozenset()
 
     # Ports
 
@@ -114,13 +117,19 @@ class Switch:
         ports = tuple(self.ports.values())
         for stage in self.stages:
             stage.ports_changed(ports)
+        self._choose()
+        self._members.clear()
+        self.generation += 1
+
+    def _choose(self) -> None:
+        """Have the hooks of active stages, and no others."""
         active = [stage for stage in self.stages if stage.active]
         self._ingress = [hook for stage in active if (hook := getattr(stage, "ingress", None))]
         self._egress = [hook for stage in active if (hook := getattr(stage, "egress", None))]
         self._timed = [stage for stage in active if type(stage).next_deadline is not Stage.next_deadline]
         self._cacheable = all(stage.cacheable for stage in active)
-        self._members.clear()
-        self.generation += 1
+        self._singly_in = frozenset(port for stage in active for port in stage.singly_in)
+        self._singly_out = frozenset(port for stage in active for port in stage.singly_out)
 
     def members(self, vid: int) -> tuple[BridgePort, ...]:
         """The ports, up or not, that a frame in this VLAN may leave by; every port where VLAN filtering is off."""
@@ -143,20 +152,27 @@ class Switch:
 
     def receive(self, frame: Frame, now: float) -> Verdict:
         """Decide of a frame that came in, learn from it and count it."""
-        counters = frame.port.counters
-        counters.receive.count(frame.cast, frame.segments, frame.octets)
-        verdict = self._admit(frame, now)
-        if verdict is None:
-            known = self.fdb.learn(frame.vid, frame.source, frame.port, now)
-            verdict = self.forward(frame, self.fdb.lookup(frame.vid, frame.destination, now), now)
-            verdict.cacheable &= known  # the next frame may find room in the table, and then be answered otherwise
-        verdict.cacheable &= self._cacheable
+        frame.port.counters.receive.count(frame.cast, frame.segments, frame.octets)
+        verdict = self._admit(frame, now) or self._relay(frame, now)
+        verdict.cacheable &= self._cacheable and frame.port not in self._singly_in
+        return self._count(frame, verdict, came=True)
+
+    def _relay(self, frame: Frame, now: float) -> Verdict:
+        """Learn from an admitted frame, and say where it goes."""
+        known = self.fdb.learn(frame.vid, frame.source, frame.port, now)
+        verdict = self.forward(frame, self.fdb.lookup(frame.vid, frame.destination, now), now)
+        verdict.cacheable &= known  # the next frame may find room in the table, and then be answered otherwise
+        return verdict
+
+    def _count(self, frame: Frame, verdict: Verdict, *, came: bool = False) -> Verdict:
+        """Count what is lost of a frame, and have it mirrored. came: it came in just now, and was not held."""
         if verdict.reason is not None:
-            counters.drop(verdict.reason, frame.segments)
+            frame.port.counters.drop(verdict.reason, frame.segments)
         for port, reason in verdict.lost:
             port.counters.drop(reason, frame.segments)
         if self.mirrors:
-            verdict.mirrored = tuple(copy for _, copy in copies(self.mirrors, frame, verdict.egress))
+            sent = copies(self.mirrors, frame, verdict.egress, received=came)
+            verdict.mirrored = tuple(copy for _, copy in sent)
         return verdict
 
     def admit(self, frame: Frame) -> Reason | None:
@@ -177,30 +193,54 @@ class Switch:
         candidates: Sequence[BridgePort] = (found,) if known and found is not None else self.members(frame.vid)
         egress: list[Egress] = []
         lost: list[tuple[BridgePort, Reason]] = []
+        held: list[BridgePort] = []
         kept: Reason | None = None
         for port in candidates:
             fate = self.fate(frame, port, now)
             if isinstance(fate, Egress):
                 egress.append(fate)
+            elif fate is HELD:
+                held.append(port)
             elif fate in LOSSES:
                 lost.append((port, fate))
             else:
                 kept = fate
-        reason = None if egress or lost else kept if known else Reason.NO_EGRESS
-        return Verdict(reason, tuple(egress), tuple(lost), cacheable=not lost, learned=True)  # a shorter one may fit
+        reason = None if egress or lost or held else kept if known else Reason.NO_EGRESS
+        alike = not lost and self._singly_out.isdisjoint(candidates)  # a frame that is shorter than a lost one may fit
+        return Verdict(reason, tuple(egress), tuple(lost), cacheable=alike, learned=True, held=tuple(held))
 
-    def fate(self, frame: Frame, port: BridgePort, now: float) -> Egress | Reason:
-        """How the frame leaves by one candidate port, or why it does not."""
+    def fate(self, frame: Frame, port: BridgePort, now: float) -> Egress | Reason | Hold:
+        """How the frame leaves by one candidate port, or why it does not; HELD: it will later."""
         reason = self.egress_rule(frame, port)
         if reason is not None:
             return reason
         edit = egress_edit(frame, frame.vid, port.settings.vlan) if self.vlan_filtering else None
         for hook in self._egress:
             outcome = hook(frame, port, now)
-            if isinstance(outcome, Reason):
+            if outcome is HELD or isinstance(outcome, Reason):
                 return outcome
             frame = outcome or frame
         return Reason.OVERSIZE if oversize(frame, port) else Egress(port, frame, edit)
+
+    # Frames that a stage held
+
+    def _released(self, held: Held, now: float) -> Verdict:
+        """Decide of a frame that a stage lets go."""
+        frame, port, reason = held
+        if port is not None:
+            return self._count(frame, self._leave(frame, port, reason))
+        reason = reason or self.admit(frame)
+        return self._count(frame, drop(reason) if reason else self._relay(frame, now))
+
+    def _leave(self, frame: Frame, port: BridgePort, reason: Reason | None) -> Verdict:
+        """By the one port that it was held for, if it still may: it has passed the stages."""
+        reason = reason or self.egress_rule(frame, port)
+        if reason is None and oversize(frame, port):
+            reason = Reason.OVERSIZE
+        if reason is not None:
+            return Verdict(lost=((port, reason),), cacheable=False)
+        edit = egress_edit(frame, frame.vid, port.settings.vlan) if self.vlan_filtering else None
+        return Verdict(egress=(Egress(port, frame, edit),), cacheable=False)
 
     def egress_rule(self, frame: Frame, port: BridgePort) -> Reason | None:
         """The one predicate of every switch: may this frame leave there? `oversize` is asked last."""
@@ -222,15 +262,24 @@ class Switch:
         """When a stage wants it next: the part of `next_deadline` that a frame may bring forward."""
         return _first(*[stage.next_deadline() for stage in self._timed]) if self._timed else None
 
-    def handle_timer(self, now: float) -> list[Egress]:
-        """Do what is due: stations not heard expire, stages do theirs. The frames that are to leave now."""
+    def handle_timer(self, now: float) -> list[Released]:
+        """Do what is due: stations not heard expire, stages do theirs. What becomes of the frames that these held."""
         self.fdb.expire(now)
-        leaving: list[Egress] = []
+        return self.release(now)
+
+    def release(self, now: float) -> list[Released]:
+        """Have the stages do what is due; what becomes of the frames that they let go."""
+        released: list[Released] = []
+        changed = False
         for stage in self._timed:
             deadline = stage.next_deadline()
             if deadline is not None and deadline <= now:
-                leaving += stage.handle_timer(now)
-        return leaving
+                before = stage.singly_in, stage.singly_out
+                released += [Released(held.frame, self._released(held, now)) for held in stage.handle_timer(now)]
+                changed |= (stage.singly_in, stage.singly_out) != before
+        if changed:
+            self._choose()
+        return released
 
     def _admit(self, frame: Frame, now: float) -> Verdict | None:
         reason = self.admit(frame)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from enum import Enum, StrEnum
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from vswitch.core.frame import Frame, TagEdit
@@ -34,15 +34,26 @@ class Reason(StrEnum):
     SAME_PORT = "same_port", "The destination is behind the port that the frame came from."
     ISOLATED = "isolated", "Both ports are isolated, and isolated ports do not talk to each other."
     MIRROR_PORT = "mirror_port", "The port is the destination of a mirror, and takes no part in the switch otherwise."
+    IMPAIRED = "impaired", "The impairment of the port lost the frame, as it was told to."
     PORT_DOWN = "port_down", "The port is down."
-    QUEUE_FULL = "queue_full", "The port's attachment takes frames more slowly than they come, and its queue is full."
+    QUEUE_FULL = "queue_full", "The port, or its impairment, takes frames too slowly, and its queue is full."
     IO_ERROR = "io_error", "The operating system refused the frame."
     TRUNCATED = "truncated", "The far end of a socket hung up before the frame was whole."
     NO_EGRESS = "no_egress", "There is no other port that the frame may leave by."
 
 
-LOSSES = frozenset((Reason.OVERSIZE,))
+LOSSES = frozenset((Reason.OVERSIZE, Reason.IMPAIRED, Reason.QUEUE_FULL))
 """Reasons of the egress rule by which a frame that was meant for a port is lost there; the others are filtering."""
+
+
+class Hold(Enum):
+    """The type of HELD."""
+
+    HELD = "held"
+
+
+HELD: Final = Hold.HELD
+"""A stage's answer for a frame that it keeps, to let it leave later."""
 
 
 class Egress(NamedTuple):
@@ -61,6 +72,7 @@ class Verdict:
     drops of the egress port. `learned` says whether the source was learned. `cacheable` says whether the next frame of
     the same flow, if it is no longer than this one, would fare the same until the switch tells of a change.
     `mirrored` is what mirrors send of it, whatever becomes of the frame, and whether or not their ports can take it.
+    `held` names the ports at which a stage keeps it: the one that it came in by, or some that it will leave by.
     """
 
     reason: Reason | None = None
@@ -69,6 +81,26 @@ class Verdict:
     cacheable: bool = True
     learned: bool = False
     mirrored: tuple[Egress, ...] = ()
+    held: tuple[BridgePort, ...] = ()
+
+
+class Held(NamedTuple):
+    """A frame that a stage kept, and now lets go.
+
+    port: the one that it leaves by; None: it goes on from the port that it came in by.
+    reason: why it is dropped there instead.
+    """
+
+    frame: Frame
+    port: BridgePort | None = None
+    reason: Reason | None = None
+
+
+class Released(NamedTuple):
+    """A frame that was held, and what the switch decides of it now."""
+
+    frame: Frame
+    verdict: Verdict
 
 
 def drop(reason: Reason) -> Verdict:

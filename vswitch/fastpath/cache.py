@@ -125,6 +125,12 @@ class FlowCache:
             self._empty(entrance)
         self._add(flow, entrance)
 
+    def settle(self, frame: Frame, verdict: Verdict) -> None:
+        """Note what became of a frame that was offered before, and held where it came in."""
+        entrance = self._entrances.get(frame.port)
+        if entrance is not None and verdict.learned:
+            entrance.conversations.settle(frame, verdict)
+
     def _flow(self, key: bytes, frame: Frame, verdict: Verdict, conversation: Conversation) -> Flow:
         tagged = frame.tpid != 0
         fits, offload = UNBOUNDED, Capability.ALL

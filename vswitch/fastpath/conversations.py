@@ -104,14 +104,23 @@ class Conversations:
         values[FRAMES] += frame.segments
         values[OCTETS] += frame.octets
         values[LAST] = ticks
-        ports = tuple(map(_port, verdict.egress))
+        self._settle(conversation, verdict)
+        return conversation
+
+    def settle(self, frame: Frame, verdict: Verdict) -> None:
+        """Note what became of a frame that was counted when it came, and held."""
+        conversation = self.get((frame.vid, frame.source, frame.destination))
+        if conversation is not None:
+            self._settle(conversation, verdict)
+
+    def _settle(self, conversation: Conversation, verdict: Verdict) -> None:
+        ports = (*map(_port, verdict.egress), *verdict.held)
         if ports != self._ports:
             self._ports = ports
         conversation.ports = self._ports  # one for all, not one each, in a flood of random addresses
         conversation.reason = verdict.reason
         if verdict.lost and not ports:
             conversation.reason = verdict.lost[0][1]
-        return conversation
 
     def join(self, conversation: Conversation) -> None:
         """The port's table knows one more flow of it: as long as it does, the conversation is remembered."""
