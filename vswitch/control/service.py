@@ -44,9 +44,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from vswitch.control.difference import Difference
-    from vswitch.control.schema import SwitchConfig
+    from vswitch.control.schema import PortConfig, SwitchConfig
     from vswitch.core.vlan import PortVlan
     from vswitch.observe.capture import Capture
+    from vswitch.ports import Port
     from vswitch.ports.host import Host
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class Service:
             limit=config.fdb.limit,
         )
         self._set_mirrors(config)
-        self.engine = Engine(self.switch, busy_poll=config.busy_poll)
+        self.engine = self._driver(config)
         self.chronicle = Chronicle(self.switch, self.engine.clock)
         self._exporter = Exporter(self.snapshot)
         self._host = host
@@ -323,11 +324,18 @@ class Service:
             log.info("configuration changed: %s", "; ".join(difference.lines))
         return DifferenceModel(changes=difference.lines, applied=not dry_run)
 
+    def _driver(self, config: SwitchConfig) -> Engine:
+        """What the switch is driven by."""
+        return Engine(self.switch, busy_poll=config.busy_poll)
+
+    def _attachment(self, port: PortConfig) -> Port:
+        """What a port is attached to, not open yet."""
+        return ATTACHMENTS[port.kind](port.options, self._host)
+
     async def _attach(self, name: str, config: SwitchConfig) -> None:
         port = config.ports[name]
-        attachment = ATTACHMENTS[port.kind](port.options, self._host)
         try:
-            await self.engine.attach(BridgePort(name, port.settings()), attachment)
+            await self.engine.attach(BridgePort(name, port.settings()), self._attachment(port))
         except PortError as error:
             raise PortError(f"port {name}: {error}") from error
 

@@ -1,8 +1,48 @@
 """Guests and what they live in: namespaces, addresses, virtual machines, the demo; and a lab without being root.
 
-For tests written in Python there is `capture`: what passes at ports while a test runs, and what is expected of it.
+For programs and tests in Python: a `Lab` of switches, guests and links, and `capture`, what passes at ports of any
+switch that runs. What a lab takes is imported once one is asked for: `rootless` and the command line do without.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 from vswitch.lab.capture import Capturing, capture
 
-__all__ = ["Capturing", "capture"]
+if TYPE_CHECKING:
+    from vswitch.lab.awaitable import AsyncCapturing, AsyncGuest, AsyncLab, AsyncLink, AsyncPort, AsyncSwitch
+    from vswitch.lab.python import Guest, Lab, Link, Port, Switch
+    from vswitch.lab.session import LabError
+
+_PLACES: Final = {
+    "awaitable": ("AsyncCapturing", "AsyncGuest", "AsyncLab", "AsyncLink", "AsyncPort", "AsyncSwitch"),
+    "python": ("Guest", "Lab", "Link", "Port", "Switch"),
+    "session": ("LabError",),
+}
+
+__all__ = [
+    "AsyncCapturing",
+    "AsyncGuest",
+    "AsyncLab",
+    "AsyncLink",
+    "AsyncPort",
+    "AsyncSwitch",
+    "Capturing",
+    "Guest",
+    "Lab",
+    "LabError",
+    "Link",
+    "Port",
+    "Switch",
+    "capture",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The rest, by the module that it is in (PEP 562)."""
+    for module, names in _PLACES.items():
+        if name in names:
+            return getattr(import_module(f"vswitch.lab.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -48,8 +48,8 @@ def clear(name: str) -> bool:
 
 async def _main(path: Path, config: topology.LabConfig) -> None:
     lab = RunningLab(config)
-    engine = logging.getLogger("vswitch.engine")
-    engine.setLevel(logging.WARNING)  # of hundreds of ports that come up nobody wants to read
+    ports = logging.getLogger("vswitch.keeper")
+    ports.setLevel(logging.WARNING)  # of hundreds of ports that come up nobody wants to read
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -74,7 +74,7 @@ async def _main(path: Path, config: topology.LabConfig) -> None:
         _ready(lab)
         await stopping.wait()
         log.info("stopping")
-        engine.setLevel(logging.ERROR)  # ends of cables are lost because everything is
+        ports.setLevel(logging.ERROR)  # ends of cables are lost because everything is
         await server.close()
     finally:
         await lab.down()
