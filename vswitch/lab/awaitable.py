@@ -73,7 +73,7 @@ class AsyncSwitch(SwitchNode):
 
     def port(self, name: str) -> AsyncPort:
         """Raises NotFoundError where there is none."""
-        return AsyncPort(self._lab, self.name, name)
+        return AsyncPort(self.session, self.name, name)
 
 
 class AsyncPort(PortNode):
@@ -143,7 +143,7 @@ class AsyncLink(LinkNode):
     @property
     def ports(self) -> list[AsyncPort]:
         """The port at each end, that of the end named first first; one alone where a guest is plugged in."""
-        return [AsyncPort(self._lab, *place) for place in self._places()]
+        return [AsyncPort(self.session, *place) for place in self._places()]
 
     async def impair(
         self,

@@ -125,22 +125,23 @@ class Capturing:
         instead.
         """
         where = Where(port, direction)
-        found = self._first(pattern, timeout, where)
+        found = self.find(pattern, timeout, where)
         if found is None:
-            raise AssertionError(self._instead(pattern, timeout, where))
+            raise AssertionError(self.instead(pattern, timeout, where))
         return found
 
     def expect_none(
         self, pattern: Pattern, within: float = 0.5, direction: Direction | None = None, *, port: Ports = ()
     ) -> None:
         """See that nothing matches, of what passed or will within so many seconds. Raises AssertionError."""
-        found = self._first(pattern, within, Where(port, direction))
+        found = self.find(pattern, within, Where(port, direction))
         if found is not None:
             raise AssertionError(f"this was to match nothing: {_words(pattern)}; there is\n  {summary(found, pattern)}")
         if self._ended:
             raise AssertionError(f"who knows whether nothing came: {self._ended}")
 
-    def _first(self, pattern: Pattern, seconds: float, where: Where) -> Packet | None:
+    def find(self, pattern: Pattern, seconds: float, where: Where) -> Packet | None:
+        """The first packet that matches, of those that count; None: none passes within so many seconds."""
         matches = where.only(matcher(pattern))
         deadline = time.monotonic() + seconds
         seen = 0
@@ -155,7 +156,8 @@ class Capturing:
             if found is not None or last:
                 return found
 
-    def _instead(self, pattern: Pattern, timeout: float, where: Where) -> str:
+    def instead(self, pattern: Pattern, timeout: float, where: Where) -> str:
+        """What to say where none did."""
         lines = [f"no packet matched within {timeout:g} s: {_words(pattern)}{where}"]
         if self._ended:
             lines.append(self._ended)

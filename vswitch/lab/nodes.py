@@ -49,7 +49,8 @@ class Node:
     _session: Session | None = None
 
     @property
-    def _lab(self) -> Session:
+    def session(self) -> Session:
+        """The lab that it is in. Raises LabError where that does not run."""
         if self._session is None:
             raise LabError(f"{self!r} is in no lab that runs: put it into one, and bring that up")
         return self._session
@@ -112,10 +113,10 @@ class SwitchNode(Questions, Node):
 
     @property
     def _service(self) -> Service:
-        return self._lab.service(self.name)
+        return self.session.service(self.name)
 
     def _ask(self, question: Callable[[], T]) -> T:
-        return self._lab.ask(question)
+        return self.session.ask(question)
 
     @property
     def control(self) -> Path:
@@ -139,7 +140,7 @@ class PortNode(Node):
 
     @property
     def _service(self) -> Service:
-        return self._lab.service(self.switch)
+        return self.session.service(self.switch)
 
     @property
     def control(self) -> Path:
@@ -148,7 +149,7 @@ class PortNode(Node):
 
     def row(self) -> PortRow:
         """As `show ports` has it, the impairment and what it achieved included."""
-        return self._lab.ask(lambda: self._service.port(self.name))
+        return self.session.ask(lambda: self._service.port(self.name))
 
     async def _impair(self, said: Mapping[str, Any]) -> None:
         """What is said takes the place of what was; a direction that is not mentioned stays."""
@@ -177,7 +178,7 @@ class GuestNode(Node):
 
     @property
     def _config(self) -> GuestConfig:
-        return self._lab.guest(self.name)
+        return self.session.guest(self.name)
 
     @property
     def addresses(self) -> list[str]:
@@ -190,6 +191,11 @@ class GuestNode(Node):
         return {plug.interface: plug.mac for plug in self._config.plugs}
 
     @property
+    def places(self) -> list[tuple[str, str]]:
+        """Switch and port of each of its interfaces."""
+        return [(plug.switch, plug.port) for plug in self._config.plugs]
+
+    @property
     def netns(self) -> str:
         """The name of its namespace, as `ip netns` has it."""
         return self._config.netns
@@ -197,7 +203,7 @@ class GuestNode(Node):
     @property
     def log(self) -> Path:
         """What the commands of its `setup` and `run` say."""
-        return self._lab.running.place.log(self.name)
+        return self.session.running.place.log(self.name)
 
     def popen(self, command: Sequence[str] | str, **options: Any) -> subprocess.Popen[Any]:
         """Start a program there; a string is a line for the shell. options: of subprocess.Popen.
@@ -207,7 +213,7 @@ class GuestNode(Node):
         config = self._config
         if config.options.qemu is not None:
             raise LabError(f"{self.name} is a virtual machine: what runs inside is its own affair")
-        session = self._lab
+        session = self.session
         words = [*SHELL, command] if isinstance(command, str) else list(command)
         environment = {**(options.pop("env", None) or os.environ), **config.options.environment}
         quarters = Quarters(self.name, config.netns, session.running.place.hosts)
@@ -223,13 +229,13 @@ class GuestNode(Node):
     def socket(self, family: int = AF_INET, kind: int = SOCK_STREAM, protocol: int = 0) -> sockets.socket:
         """A socket of this guest, which the program uses as its own. It is closed with the lab at the latest."""
         made = driven.Guest(self.netns).open_socket(family, kind, protocol)
-        self._lab.keep(made)
+        self.session.keep(made)
         return made
 
     def wire(self, interface: str = "eth0") -> sockets.socket:
         """A packet socket on an interface: whole frames out, and in."""
         made = driven.Guest(self.netns).wire(interface)
-        self._lab.keep(made)
+        self.session.keep(made)
         return made
 
     def _ping(self, other: GuestNode | str, timeout: float) -> float | None:
@@ -241,7 +247,7 @@ class GuestNode(Node):
             return other
         name = other if isinstance(other, str) else other.name
         mine = {ip_address(address).version for address in self.addresses}
-        for address in self._lab.guest(name).addresses():
+        for address in self.session.guest(name).addresses():
             if ip_address(address).version in mine:
                 return address
         raise LabError(f"{self.name} and {name} have no addresses of one family")
@@ -290,20 +296,22 @@ class LinkNode(Node):
         wanted = [_node(end) for end in self.ends]
         found = [
             list(dict.fromkeys(self._place(*end) for end in ends))
-            for link in self._lab.config.links
+            for link in self.session.config.links
             for ends in (
                 [[(end.node, end.name) for end in turned] for turned in (link, link[::-1])
                  if all(want in (end.node, f"{end.node}:{end.name}") for want, end in zip(wanted, turned, strict=True))]
             )
         ]  # fmt: skip
         if len(found) != 1:
-            known = ", ".join(" to ".join(f"{end.node}:{end.name}" for end in link) for link in self._lab.config.links)
+            known = ", ".join(
+                " to ".join(f"{end.node}:{end.name}" for end in link) for link in self.session.config.links
+            )
             many = "no link" if not found else f"{len(found)} links"
             raise LabError(f"there is {many} from {wanted[0]} to {wanted[1]}; there are {known or 'none'}")
         return found[0]
 
     def _place(self, node: str, name: str) -> tuple[str, str]:
-        guest = self._lab.config.guests.get(node)
+        guest = self.session.config.guests.get(node)
         if guest is None:
             return node, name
         plug = next(plug for plug in guest.plugs if plug.interface == name)

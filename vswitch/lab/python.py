@@ -47,7 +47,7 @@ class Switch(SwitchNode):
 
     def port(self, name: str) -> Port:
         """Raises NotFoundError where there is none."""
-        return Port(self._lab, self.name, name)
+        return Port(self.session, self.name, name)
 
     def capture(self, *ports: str, as_on_wire: bool = False) -> AbstractContextManager[Capturing]:
         """What passes at these ports, or at all, while the body of `with` runs."""
@@ -70,11 +70,11 @@ class Port(PortNode):
         In the words of a configuration: out={"delay": "10ms", "loss": "1%"}. What is said takes the place of what was;
         a direction that is not mentioned stays. Raises ConfigError.
         """
-        self._lab.do(self._impair(impairment(preset, seed, in_, out)))
+        self.session.do(self._impair(impairment(preset, seed, in_, out)))
 
     def clear(self) -> None:
         """Impair it no more; what is on its way arrives at once."""
-        self._lab.do(self._clear())
+        self.session.do(self._clear())
 
     def capture(self, *, as_on_wire: bool = False) -> AbstractContextManager[Capturing]:
         """What passes there while the body of `with` runs."""
@@ -92,7 +92,7 @@ class Guest(GuestNode):
     @property
     def ports(self) -> list[Port]:
         """The port of each of its interfaces."""
-        return [Port(self._lab, plug.switch, plug.port) for plug in self._config.plugs]
+        return [Port(self.session, *place) for place in self.places]
 
     def run(
         self,
@@ -125,7 +125,7 @@ class Link(LinkNode):
     @property
     def ports(self) -> list[Port]:
         """The port at each end, that of the end named first first; one alone where a guest is plugged in."""
-        return [Port(self._lab, *place) for place in self._places()]
+        return [Port(self.session, *place) for place in self._places()]
 
     def impair(
         self,
