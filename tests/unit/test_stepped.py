@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from scapy.layers.inet import ICMP, IP, UDP
+from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Dot1Q, Ether
 
 from vswitch.control.config import ConfigError
 from vswitch.control.service import NotFoundError
-from vswitch.testing.stepped import SteppedSwitch
+from vswitch.testing.stepped import Arrival, SteppedSwitch
 
 if TYPE_CHECKING:
     from typing import Any
@@ -92,7 +93,7 @@ def test_one_direction_stays_while_the_other_is_set(switch: SteppedSwitch) -> No
     assert switch.ports()["b"].dropped["impaired"] == 1
 
 
-def _later(switch: SteppedSwitch, port: str) -> list[Any]:
+def _later(switch: SteppedSwitch, port: str) -> list[Arrival]:
     switch.step(10.0)
     return list(switch.arrivals(port))
 
@@ -108,7 +109,7 @@ def fates(seed: int) -> list[tuple[float, bytes]]:
         for number in range(500):
             switch.send("a", numbered(number))
             switch.step(0.001)
-        return [tuple(arrival) for arrival in _later(switch, "b")]
+        return [(arrival.time, arrival.frame) for arrival in _later(switch, "b")]
 
 
 def test_the_same_seed_gives_every_frame_the_same_fate() -> None:
@@ -125,7 +126,7 @@ def test_the_size_of_steps_changes_nothing() -> None:
             switch.send("a", *map(numbered, range(100)))
             for _ in range(round(10.0 / step)):
                 switch.step(step)
-            return [tuple(arrival) for arrival in switch.arrivals("b")]
+            return [(arrival.time, arrival.frame) for arrival in switch.arrivals("b")]
 
     assert run(0.05) == run(10.0)
 
@@ -161,8 +162,6 @@ def test_patience_is_of_stepped_time(switch: SteppedSwitch, expect: Expect) -> N
     with pytest.raises(
         AssertionError, match=r"(?s)no packet matched within 3 s: <IPv6 .*what passed:\n  b out Ether / IP"
     ):
-        from scapy.layers.inet6 import IPv6
-
         expect(switch.port("b"), IPv6(), timeout=3.0)
     assert switch.now == 5.0
     with pytest.raises(AssertionError, match="this was to match nothing"):

@@ -136,7 +136,7 @@ class Capturing:
         """See that nothing matches, of what passed or will within so many seconds. Raises AssertionError."""
         found = self.find(pattern, within, Where(port, direction))
         if found is not None:
-            raise AssertionError(f"this was to match nothing: {_words(pattern)}; there is\n  {summary(found, pattern)}")
+            raise AssertionError(f"this was to match nothing: {words(pattern)}; there is\n  {summary(found, pattern)}")
         if self._ended:
             raise AssertionError(f"who knows whether nothing came: {self._ended}")
 
@@ -158,10 +158,11 @@ class Capturing:
 
     def instead(self, pattern: Pattern, timeout: float, where: Where) -> str:
         """What to say where none did."""
-        lines = [f"no packet matched within {timeout:g} s: {_words(pattern)}{where}"]
+        lines = [f"no packet matched within {timeout:g} s: {words(pattern)}{where}"]
         if self._ended:
             lines.append(self._ended)
-        return "\n".join([*lines, *passed(self.packets, pattern)])
+        there = list(filter(where.only(lambda _: True), self.packets))
+        return "\n".join([*lines, *passed(there, pattern)])
 
 
 def passed(packets: Sequence[Packet], pattern: Pattern) -> Iterator[str]:
@@ -202,5 +203,6 @@ class Where:
         )
 
 
-def _words(pattern: Pattern) -> str:
+def words(pattern: Pattern) -> str:
+    """A pattern, for people."""
     return pattern.hex(" ") if isinstance(pattern, bytes) else repr(pattern)

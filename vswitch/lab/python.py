@@ -8,10 +8,10 @@ Its loop runs in a thread of its own meanwhile, so that the program may block; `
 
 from __future__ import annotations
 
-import atexit
 import copy
 import itertools
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
@@ -214,13 +214,13 @@ class Lab:
         except BaseException:
             self._thread.close()
             raise
+        _up.add(self)
         self._tell()
-        atexit.register(self.down)  # a program that ends without
         return self
 
     def down(self) -> None:
         """End and remove everything; nothing where it is down."""
-        atexit.unregister(self.down)
+        _up.discard(self)
         lab, thread = self._up, self._thread
         if lab is None or thread is None:
             return
@@ -348,6 +348,19 @@ class Lab:
     def ping_all(self, timeout: float = 2.0) -> pinging.Result:
         """From everyone to everyone."""
         return pinging.ping_all(pinging.hosts(self.status(), None), timeout)
+
+
+_up: set[Lab] = set()
+
+
+def _end() -> None:
+    """The program ends, and its labs with it."""
+    for lab in list(_up):
+        lab.down()
+
+
+# atexit comes too late: no thread of an executor can be had any more (_python_exit() in CPython's concurrent/futures).
+threading._register_atexit(_end)  # type: ignore[attr-defined]
 
 
 def unique_name() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeAlias
 
-from vswitch.lab.capture import Where, capture, passed
+from vswitch.lab.capture import Where, capture, passed, words
 from vswitch.lab.matching import matcher, summary
 from vswitch.lab.nodes import GuestNode, PortNode
 from vswitch.testing.stepped import SteppedPort
@@ -62,7 +62,7 @@ class Expect:
             capturing, port = self._capture(where)
             capturing.expect_none(pattern, within, direction, port=port)
         elif (found := _step_until(where, pattern, within, direction)) is not None:
-            raise AssertionError(f"this was to match nothing: {pattern!r}; there is\n  {summary(found, pattern)}")
+            raise AssertionError(f"this was to match nothing: {words(pattern)}; there is\n  {summary(found, pattern)}")
 
     def _capture(self, where: PortNode | GuestNode) -> tuple[Capturing, list[str]]:
         session = where.session
@@ -95,5 +95,5 @@ def _step_until(port: SteppedPort, pattern: Pattern, seconds: float, direction: 
 
 
 def _instead(port: SteppedPort, pattern: Pattern, timeout: float, direction: Direction | None) -> str:
-    begin = f"no packet matched within {timeout:g} s: {pattern!r}{Where(port.name, direction)}"
+    begin = f"no packet matched within {timeout:g} s: {words(pattern)}{Where(port.name, direction)}"
     return "\n".join([begin, *passed(port.switch.packets(port.name), pattern)])
