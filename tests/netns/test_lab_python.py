@@ -168,7 +168,7 @@ def test_what_was_started_ends_with_the_lab() -> None:
     with Lab.from_yaml(CHAIN) as lab:
         a = lab.guest("a")
         process = a.popen(["sleep", "1000"], stdout=subprocess.PIPE)
-        a.run("sleep 1000 & ")
+        a.run("sleep 1000 >/dev/null 2>&1 &")
         open_socket, wire = a.socket(), a.wire()
     assert process.returncode == -15
     assert process.stdout is not None
