@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from perf import instructions, report
+from perf import instructions, report, topologies
 from perf.benches import BENCHES, Failure, Figures, take
 from perf.contenders import CONTENDERS
 from perf.lab import CORES, MissingError, remove_tools
@@ -27,6 +27,7 @@ EPILOG = """examples:
   python -m perf verdict                  which goals the last results reach
   python -m perf table --write            the last results into the README
   python -m perf instructions             of a burst, counted by callgrind
+  python -m perf lab                      a lab of a hundred guests, up and down; cables between switches
 """
 
 
@@ -41,6 +42,8 @@ def main() -> int:
             show_verdict(json.loads(JSON.read_text())["results"])
         case ["instructions"]:
             count_instructions(options.json)
+        case ["lab"]:
+            measure_labs(options)
         case names:
             measure(names or list(BENCHES), options)
     return 0
@@ -64,7 +67,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, default=JSON, metavar="FILE", help="where results are kept and added to")
     parser.add_argument("--write", action="store_true", help="with `table`: into the README")
     options = parser.parse_args()
-    shown = {"table", "verdict", "instructions"}
+    shown = {"table", "verdict", "instructions", "lab"}
     unknown = [name for name in options.names if name not in BENCHES and options.names not in ([s] for s in shown)]
     unknown += [name for name in options.only.split(",") if name and name not in CONTENDERS]
     if unknown:
@@ -158,6 +161,17 @@ def count_instructions(file: Path) -> None:
     data["instructions"] = instructions.count()
     file.write_text(json.dumps(data, indent=1) + "\n")
     print(json.dumps(data["instructions"]))
+
+
+def measure_labs(options: argparse.Namespace) -> None:
+    """Whole topologies, without peers; the figures are kept with the other results."""
+    if os.geteuid():
+        sys.exit("benchmarks make network namespaces and TAPs; run them as root")
+    figures = topologies.measure(options.rounds, options.seconds)
+    topologies.show(figures)
+    data = json.loads(options.json.read_text()) if options.json.exists() else {"results": {}}
+    data["lab"] = figures
+    options.json.write_text(json.dumps(data, indent=1) + "\n")
 
 
 def show_table(*, write: bool) -> None:

@@ -108,5 +108,13 @@ def test_the_example_in_python(tmp_path: Path) -> None:
     assert "1 passed" in result.stdout
 
 
+def test_the_lab_in_python() -> None:
+    (example,) = PYTHON.findall((ROOT / "docs/lab.md").read_text())
+    result = subprocess.run(
+        [*PREFIX, sys.executable, "-c", example], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 def test_the_readme_has_commands() -> None:
     assert len(commands(Path("README.md"))) > 5

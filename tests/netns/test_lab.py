@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from tests.labs import ETC, NAMED, RunningLab
-from tests.running import VSWITCH, listen, receive, until, vswitch
+from tests.running import VSWITCH, listen, receive, unique, until, vswitch
 from vswitch.lab import capture
 from vswitch.lab.guest import stream
+from vswitch.ports import netns
 
 CHAIN = """\
 switches: {s1: , s2: , s3: }
@@ -266,6 +267,7 @@ def test_apply_changes_only_what_changed_and_a_stream_of_others_goes_on(tmp_path
         assert lab.left() == []
 
 
+@pytest.mark.program("ip")
 def test_apply_gives_a_guest_other_commands_and_settings(tmp_path: Path) -> None:
     with RunningLab(tmp_path, TWO.replace("10.86.0.2/24", "10.86.0.2/24, run: sleep 1000")) as lab:
         old = lab.row("b")["processes"]
@@ -331,3 +333,62 @@ def test_the_end_of_a_cable_comes_and_goes(tmp_path: Path) -> None:
         assert lab.lab("apply", str(lab.file)).stdout.startswith("+ s1: port s2 (patch ")
         until(lambda: state() == "up", "the cable to be whole again")
         until(lambda: lab.guest("a").ping("10.86.0.2") is not None, "the guests to reach each other")
+
+
+def test_a_namespace_that_was_there_keeps_its_inhabitants(tmp_path: Path) -> None:
+    name = unique("l")
+    namespace = netns.make(name, lambda _: None)
+    try:
+        with RunningLab(
+            tmp_path, TWO + f"  x: {{switch: s, netns: {name}, address: 10.86.0.9/24, run: sleep 1000}}\n"
+        ) as lab:
+            with netns.inside(namespace):
+                inhabitant = subprocess.Popen(["sleep", "1000"])
+            assert lab.guest("a").ping("10.86.0.9") is not None
+            (ours,) = lab.row("x")["processes"]
+            assert lab.stop() == 0
+            assert inhabitant.poll() is None
+            assert not lives(ours)
+        inhabitant.kill()
+        inhabitant.wait()
+        assert (NAMED / name).stat().st_ino == namespace.inode
+    finally:
+        namespace.close()
+        netns.remove(name)
+
+
+def test_a_signal_during_a_change_gives_it_up_and_leaves_nothing(tmp_path: Path) -> None:
+    with RunningLab(tmp_path, TWO) as lab:
+        lab.write(TWO + "  c: {switch: s, address: 10.86.0.3/24, setup: sleep 1000}\n")
+        with subprocess.Popen([*VSWITCH, "lab", "apply", str(lab.file)], stderr=subprocess.PIPE) as change:
+            until(lambda: (lab.folder / "c.log").exists(), "the change to wait for a command")
+            assert lab.stop() == 0
+            assert change.wait(30) == 1
+        assert lab.left() == []
+
+
+def test_interfaces_that_change_places_do_not_get_into_each_other_s_way(tmp_path: Path) -> None:
+    topology = """\
+switches: {s1: , s2: }
+guests: {a: , b: {switch: s1, address: 10.86.0.2/24}}
+links: [[{node: "a:ONE", address: 10.86.0.1/24}, s1], [{node: "a:TWO", address: 10.86.1.1/24}, s2]]
+"""
+    with RunningLab(tmp_path, topology.replace("ONE", "x0").replace("TWO", "y0")) as lab:
+        lab.write(topology.replace("ONE", "y0").replace("TWO", "x0"))
+        assert lab.lab("apply", str(lab.file)).returncode == 0
+        assert [plug["interface"] for plug in lab.row("a")["interfaces"]] == ["y0", "x0"]
+        assert lab.guest("b").ping("10.86.0.1") is not None
+
+
+def test_a_hundred_guests_on_ten_switches_all_reach_each_other_and_nothing_is_left(tmp_path: Path) -> None:
+    campus = Path(__file__).parents[2] / "configs" / "lab-campus.yml"
+    with RunningLab(tmp_path, campus.read_text().replace("name: campus\n", "")) as lab:
+        status = lab.status()
+        assert (len(status["guests"]), len(status["switches"]), len(status["links"])) == (100, 11, 110)
+        assert all(row["up"] == row["ports"] for row in status["switches"])
+        call = [*VSWITCH, "lab", "ping", "--lab", lab.name, "--timeout", "5", "--json"]
+        result = subprocess.run(call, capture_output=True, text=True, timeout=280, check=False)
+        answer = json.loads(result.stdout)
+        assert (answer["pairs"], answer["answered"], answer["lost"]) == (9900, 9900, [])
+        assert lab.stop() == 0
+        assert lab.left() == []

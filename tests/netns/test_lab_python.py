@@ -247,3 +247,17 @@ def test_on_the_program_s_own_loop() -> None:
 
     asyncio.run(use())
     assert left(lab.name) == []
+
+
+def test_cancelled_while_it_comes_up_it_leaves_nothing() -> None:
+    async def scenario(lab: Lab, delay: float) -> None:
+        coming = asyncio.ensure_future(lab.__aenter__())
+        await asyncio.sleep(delay)
+        coming.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await coming
+
+    for number in range(8):
+        lab = Lab(Switch("s1"), *(Guest(f"g{n}", switch="s1", setup="sleep 1000") for n in range(5)))
+        asyncio.run(scenario(lab, number * 0.01))
+        assert left(lab.name) == []

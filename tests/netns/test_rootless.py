@@ -51,6 +51,17 @@ def test_a_user_has_a_loopback_interface_that_works() -> None:
     assert as_user("--", sys.executable, "-c", TALK_TO_ITSELF).stdout == "connected\n"
 
 
+def test_a_user_has_a_lab_of_several_switches() -> None:
+    vswitch = f"{sys.executable} -m vswitch"
+    topology = ROOT / "configs" / "lab-routed.yml"
+    lines = (f"{vswitch} lab up --detach {topology}", f"{vswitch} lab ping", f"{vswitch} lab exec alice -- hostname",
+             f"{vswitch} lab down", "ls -A /run/netns")  # fmt: skip
+    result = as_user("--", "sh", "-ec", "\n".join(lines))
+    assert result.returncode == 0, result.stderr
+    pings, host, *rest = result.stdout.splitlines()
+    assert (pings.split(" in ")[0], host, rest) == ("18 of 18 pings answered", "alice", ["routed is down"])
+
+
 def test_the_command_s_exit_status_is_the_exit_status() -> None:
     assert as_user("--", "sh", "-c", "exit 7").returncode == 7
 

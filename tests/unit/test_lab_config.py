@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vswitch.control import lab
+from vswitch.control import config, lab
 from vswitch.control.config import ConfigError
 from vswitch.control.labdifference import compare_labs, without
 from vswitch.control.topology import lab_schema
@@ -191,12 +191,24 @@ def test_mistakes_of_links(link: str, expected: str) -> None:
         ("name: x\nswitches: {a: , a: }\n", "this key stands here for the second time"),
         (f"name: {'x' * 30}\nswitches: {{abc: }}\n", "and a name has 32 characters at most"),
         ("name: ../x\n", "expected a name of 1 to 32 letters"),
+        (
+            f"name: x\nguests: {{a: {{count: 4000, run: [{', '.join(['x'] * 1000)}]}}}}\n",
+            "4000 copies of this are more than",
+        ),
         ("name: x\nlinks: 5\n", "found 5, expected a list of links"),
     ],
 )
 def test_mistakes_of_the_whole(text: str, expected: str) -> None:
     found = mistakes(text)
     assert any(expected in line for line in found), found
+
+
+def test_a_topology_given_to_a_switch_is_one_sentence() -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.load(TWO, "f")
+    assert [problem.text() for problem in caught.value.problems] == [
+        "f:1: this is a topology of several switches, not a switch: use `vswitch lab check`, `lab up` and so on"
+    ]
 
 
 def test_the_same_address_in_two_networks_is_no_mistake() -> None:

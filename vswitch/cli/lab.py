@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -14,12 +14,13 @@ import typer
 
 from vswitch.cli.app import _SETTINGS, PASS, Json, _fail, _wrong, app
 from vswitch.control.client import CallError, Client, listens
+from vswitch.control.place import LAB_LOG as LOG
 from vswitch.control.place import lab_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vswitch.control.lab import LabConfig
+    from vswitch.control.layout import LabConfig
 
 PATIENCE: Final = 120.0  # seconds for a lab to come up, or to be gone
 
@@ -69,18 +70,27 @@ def _detach(file: Path) -> None:
     config = _read(file)
     if listens(lab_directory(config.name) / "control.sock"):
         raise CallError(f"the lab {config.name} runs already; `vswitch lab down {config.name}` ends it")
-    read, write = os.pipe()
-    with os.fdopen(read, "rb") as says:
+    folder = lab_directory(config.name)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+    with (folder / LOG).open("wb") as out, (folder / LOG).open(errors="replace") as says:
         process = subprocess.Popen(
             [sys.executable, "-m", "vswitch", "lab", "up", str(file.resolve())],
-            stdin=subprocess.DEVNULL, stdout=write, stderr=write, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
         )  # fmt: skip
-        os.close(write)
-        for line in says:
-            typer.echo(line.decode(errors="replace").rstrip().removeprefix("INFO "), err=True)
-            if b" is up: " in line:
-                return
-        sys.exit(process.wait())
+        while True:
+            ended = process.poll()
+            for line in says:
+                typer.echo(line.rstrip().removeprefix("INFO "), err=True)
+                if " is up: " in line:
+                    return
+            if ended is not None:
+                break
+            time.sleep(0.02)
+    with suppress(OSError):  # of a start that did not get as far as to have the folder
+        (folder / LOG).unlink()
+        folder.rmdir()
+        folder.parent.rmdir()
+    sys.exit(ended)
 
 
 @lab_app.command()
@@ -311,11 +321,15 @@ def _running() -> dict[str, Path]:
 
 
 def _name(which: str | None) -> str:
-    """The name of the lab that is meant: the one named, that of a file, or of the only one. Raises CallError."""
+    """The name of the lab that is meant: the one named, that of a file, or of the only one. Raises CallError.
+
+    One that was killed is meant where none runs.
+    """
     if which is not None:
         return _read(Path(which)).name if "/" in which or which.endswith((".yml", ".yaml")) else which
     folder = lab_directory("x").parent
-    there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    killed = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    there = list(_running()) or killed
     if len(there) != 1:
         several = f"several labs run ({', '.join(there)}); say which" if there else "no lab runs"
         raise CallError(several if there else f"{several}; start one with `vswitch lab up FILE`", 2 if there else 1)

@@ -47,6 +47,9 @@ class Problem:
 
 MOST_WORDS: Final = 400
 
+_TOPOLOGY: Final = frozenset(("switches", "guests", "links"))
+"""Keys that no switch has: those of `control.lab`."""
+
 
 class ConfigError(Exception):
     """All that is wrong with a configuration, in the order of its lines."""
@@ -102,6 +105,9 @@ def _build(document: Document, file: str) -> SwitchConfig:
     if not isinstance(data, dict):
         if not mistakes:
             wrong((), "a configuration is a mapping with at least `name:` and `ports:`")
+        raise ConfigError.of(mistakes, file)
+    if _TOPOLOGY & set(map(str, data)) and "ports" not in data:
+        wrong((), "this is a topology of several switches, not a switch: use `vswitch lab check`, `lab up` and so on")
         raise ConfigError.of(mistakes, file)
     ports = build_ports(data.get("ports"), wrong)
     top = build_model(

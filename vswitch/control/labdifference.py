@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from vswitch.control.difference import Difference
-    from vswitch.control.lab import GuestConfig, LabConfig
+    from vswitch.control.layout import GuestConfig, LabConfig
 
 
 @dataclass(frozen=True)

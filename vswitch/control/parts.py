@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from vswitch.control import config, yaml
-from vswitch.control.ranges import MOST_PORTS, members_of, numbered, spread_section
+from vswitch.control.ranges import MOST_PORTS, afford, members_of, numbered, spread_section
 from vswitch.control.yaml import Document, Mistake
 from vswitch.units import shown
 
@@ -167,6 +167,7 @@ def _deal(document: Document) -> Document:
             continue
         try:
             members, switches = list(members_of(name, MOST_PORTS)), list(members_of(switch, MOST_PORTS))
+            afford(options, len(members))
         except ValueError as error:
             where: yaml.Path = ("guests", name, "switch")
             document.mistakes.append(Mistake(document.mark(where), where, str(error)))
@@ -222,10 +223,12 @@ def _copies(link: Any) -> Iterator[list[Any]]:
     if count is not None:
         if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST_LINKS:
             raise ValueError(f"count: found {shown(count)}, expected a whole number from 1 to {MOST_LINKS}")
+        afford(pair, count)
         yield from (numbered(pair, str(number)) for number in range(1, count + 1))
         return
     names = [list(members_of(end.get("node"), MOST_LINKS)) for end in pair]
     many = max(map(len, names))
+    afford(pair, many)
     if any(len(each) not in (1, many) for each in names):
         raise ValueError(f"the ranges of both ends have {len(names[0])} and {len(names[1])} members")
     for turn in range(many):

@@ -20,6 +20,10 @@ def control_socket(name: str) -> Path:
     return runtime_directory() / f"{name}.sock"
 
 
+LAB_LOG = "log"
+"""In the folder of a lab: what one in the background says."""
+
+
 def lab_directory(name: str) -> Path:
     """Where a lab of this name has its socket, its log files and what else it needs while it runs."""
     return runtime_directory() / "labs" / name

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 MOST_PORTS: Final = 4096
 """Ports, at most, that the ranges of one configuration make."""
 
+MOST_VALUES: Final = 2_000_000
+"""Values, at most, that one range makes of its options."""
+
 _RANGE: Final = re.compile(r"([^\[\]]*)\[([0-9]{1,9})-([0-9]{1,9})\]([^\[\]]*)")
 _NUMBER: Final = "{n}"
 
@@ -36,6 +39,7 @@ def spread_section(document: Document, section: str, what: str) -> Document:
         inside = {where[2:]: mark for where, mark in document.marks.items() if where[:2] == path}
         try:
             members = list(members_of(name, MOST_PORTS - len(many)))
+            afford(options, len(members))
         except ValueError as error:
             mistakes.append(Mistake(document.mark(path), path, str(error)))
             continue
@@ -46,6 +50,18 @@ def spread_section(document: Document, section: str, what: str) -> Document:
             many[member] = numbered(options, number) if number else options
             marks |= {(section, member, *where): mark for where, mark in inside.items()}
     return Document({**document.data, section: many}, marks, mistakes)
+
+
+def afford(options: Any, copies: int) -> None:
+    """See that so many copies of these options do not fill the memory. Raises ValueError."""
+    if copies > 1 and copies * _size(options) > MOST_VALUES:
+        raise ValueError(f"{copies} copies of this are more than {MOST_VALUES} values")
+
+
+def _size(options: Any) -> int:
+    """How many values these are."""
+    inside = options.values() if isinstance(options, dict) else options if isinstance(options, list) else ()
+    return 1 + sum(map(_size, inside))
 
 
 def _match(name: object) -> re.Match[str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -10,15 +11,14 @@ from vswitch.control import lab as topology
 from vswitch.control.api import MAX_BODY, refusals
 from vswitch.control.models import DifferenceModel
 from vswitch.control.route import mapping
+from vswitch.control.service import ConflictError
 
 if TYPE_CHECKING:
-    import asyncio
-
     from vswitch.lab.running import RunningLab
 
 
-def application(lab: RunningLab, stopping: asyncio.Event) -> web.Application:
-    """The server. stopping: set by whoever asks for the end."""
+def application(lab: RunningLab) -> web.Application:
+    """The server."""
 
     async def status(_: web.Request) -> web.Response:
         return web.json_response(lab.status())
@@ -33,7 +33,9 @@ def application(lab: RunningLab, stopping: asyncio.Event) -> web.Application:
         return web.json_response(DifferenceModel(changes=changes, applied=not dry_run).model_dump())
 
     async def down(_: web.Request) -> web.Response:
-        stopping.set()
+        if lab.when_asked_to_end is None:
+            raise ConflictError(f"the lab is part of a program (process {os.getpid()}), which alone takes it down")
+        lab.when_asked_to_end()
         return web.json_response({})
 
     app = web.Application(client_max_size=MAX_BODY, middlewares=[refusals])

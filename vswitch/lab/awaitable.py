@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from vswitch.control.lab import LabConfig
+    from vswitch.control.layout import LabConfig
     from vswitch.lab.capture import Capturing, Direction
     from vswitch.lab.matching import Pattern
     from vswitch.observe.pcapng import Packet

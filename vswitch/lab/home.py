@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Sequence
 
-    from vswitch.control.lab import GuestConfig
+    from vswitch.control.layout import GuestConfig
     from vswitch.lab.place import Place
     from vswitch.ports.host import Host
     from vswitch.ports.netns import Namespace
@@ -40,6 +40,8 @@ class Home:
         """Not there yet."""
         self.config = config
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.own = False
+        """Whether the lab made the namespace, so that all who live there are the lab's."""
         self._host = host
         self._place = place
         self._namespace: Namespace | None = None
@@ -57,6 +59,7 @@ class Home:
     def open(self) -> None:
         """Make the namespace, with the settings that it takes without interfaces. Raises PortError. Blocks."""
         self._namespace = self._host.namespace(self.config.netns)
+        self.own = self._host.is_made(self.config.netns)
         self._set(strict=False)
 
     def close(self) -> None:

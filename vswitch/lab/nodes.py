@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from vswitch.control.explain import RecentModel
     from vswitch.control.history import HistoryRow
-    from vswitch.control.lab import GuestConfig
+    from vswitch.control.layout import GuestConfig
     from vswitch.control.models import FdbRowModel, PortRow, VlanRow
     from vswitch.control.service import Service
     from vswitch.lab.session import Session

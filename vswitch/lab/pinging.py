@@ -18,16 +18,20 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from vswitch.lab.guest import ECHO, Guest, echo
+from vswitch.lab.place import make_room
 from vswitch.ports import netns
 from vswitch.ports.base import PortError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-KNOWN: Final = 300
-"""Pairs of a round: each is two neighbours, and the table has room for more than those."""
+KNOWN: Final = 200
+"""Couples of a round: each is two neighbours, and the table has room for more than those.
 
-TRIES: Final = 2
+The second of a couple pings back once it knows the first by its ARP request, and so need not ask itself.
+"""
+
+TRIES: Final = 3
 """Echoes that a pair has, at most: the first may be lost where ARP takes long."""
 
 _DELNEIGH, _REQUEST, _NDA_DST = 29, 1, 1
@@ -93,20 +97,21 @@ def hosts(status: dict[str, Any], names: Sequence[str] | None) -> list[Target]:
 def ping_all(targets: Sequence[Target], timeout: float) -> Result:
     """Ping from each to every address of every other; an answer may take `timeout` seconds. Raises PortError."""
     result = Result()
+    make_room(4 * len(targets))
     began = time.perf_counter()
     with ExitStack() as stack:
         pingers = {target.name: stack.enter_context(Pinger(target)) for target in targets}
-        pairs = [
-            (one, other.name, address)
-            for shift in range(1, len(targets))
-            for at, one in enumerate(pingers.values())
-            for other in [targets[(at + shift) % len(targets)]]
-            for address, _ in other.addresses
-            if one.has_family(address)
+        couples = [
+            (pingers[one.name], pingers[targets[(at + shift) % len(targets)].name])
+            for shift in range(1, len(targets) // 2 + 1)
+            for at, one in enumerate(targets)
+            if 2 * shift < len(targets) or at < shift
         ]
-        for start in range(0, len(pairs), KNOWN):
-            _round(pairs[start : start + KNOWN], timeout, result)
-            _forget(pairs[start : start + KNOWN], pingers)
+        for start in range(0, len(couples), KNOWN):
+            batch = couples[start : start + KNOWN]
+            _try([pair for one, other in batch for pair in one.pairs(other)], timeout, result)
+            _try([pair for one, other in batch for pair in other.pairs(one)], timeout, result)
+            _forget(batch)
     result.took = time.perf_counter() - began
     return result
 
@@ -114,17 +119,18 @@ def ping_all(targets: Sequence[Target], timeout: float) -> Result:
 Pair = tuple["Pinger", str, str]
 
 
-def _forget(pairs: Iterable[Pair], pingers: Mapping[str, Pinger]) -> None:
-    """Who pinged forgets whom it pinged, and the other way round: an ARP request makes its sender known, too."""
+def _forget(couples: Iterable[tuple[Pinger, Pinger]]) -> None:
+    """Have those who pinged each other forget each other."""
     known: dict[Pinger, set[str]] = {}
-    for one, other, address in pairs:
-        known.setdefault(one, set()).add(address)
-        known.setdefault(pingers[other], set()).update(own for own, _ in one.target.addresses)
+    for one, other in couples:
+        known.setdefault(one, set()).update(address for address, _ in other.target.addresses)
+        known.setdefault(other, set()).update(address for address, _ in one.target.addresses)
     for pinger, addresses in known.items():
         pinger.forget(addresses)
 
 
-def _round(pairs: Iterable[Pair], timeout: float, result: Result) -> None:
+def _try(pairs: Iterable[Pair], timeout: float, result: Result) -> None:
+    """Ping each pair at once."""
     waiting: dict[tuple[Pinger, int], tuple[Pair, float]] = {}
     left = list(pairs)
     result.pairs += len(left)
@@ -139,7 +145,7 @@ def _round(pairs: Iterable[Pair], timeout: float, result: Result) -> None:
 
 
 def _collect(waiting: dict[tuple[Pinger, int], tuple[Pair, float]], timeout: float, result: Result) -> None:
-    """Take in answers until there are all, or time is up."""
+    """Take in answers until there are all, or none has come for so long: a busy machine may need more for all."""
     deadline = time.perf_counter() + timeout
     poll = select.epoll()
     sockets = {
@@ -153,6 +159,7 @@ def _collect(waiting: dict[tuple[Pinger, int], tuple[Pair, float]], timeout: flo
                 pinger, raw = sockets[fd]
                 for number in pinger.answers(raw):
                     if (found := waiting.pop((pinger, number), None)) is not None:
+                        deadline = time.perf_counter() + timeout
                         result.times.append(time.perf_counter() - found[1])
 
 
@@ -194,9 +201,11 @@ class Pinger:
         """The sockets that answers come by."""
         return self._sockets.values()
 
-    def has_family(self, address: str) -> bool:
-        """Whether the guest has an address of that kind, too."""
-        return ip_address(address).version in self._sockets
+    def pairs(self, other: Pinger) -> Iterator[Pair]:
+        """The pings to another one: to each of its addresses that this one has a kind of, too."""
+        for address, _ in other.target.addresses:
+            if ip_address(address).version in self._sockets:
+                yield self, other.target.name, address
 
     def send(self, address: str) -> int:
         """Send an echo; its number, which goes round after 65535."""

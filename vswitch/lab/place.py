@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import resource
 import shutil
 import signal
 import time
@@ -15,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from vswitch.control.place import lab_directory
+from vswitch.control.place import LAB_LOG, lab_directory
 from vswitch.lab.entering import inhabitants
 from vswitch.ports.host import Host
 
@@ -27,6 +28,9 @@ ETC: Final = Path("/etc/netns")
 
 GRACE: Final = 1.0
 """Seconds that a process has between SIGTERM and SIGKILL."""
+
+SPARE: Final = 512
+"""Descriptors that a process has for all else."""
 
 _LOCALHOST: Final = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
 
@@ -106,7 +110,7 @@ class Place:
 
     def _clear(self) -> bool:
         """End and remove what was left: processes, namespaces, sockets, files."""
-        left = set(self.folder.iterdir()) - {self.folder / "lock"}
+        left = set(self.folder.iterdir()) - {self.folder / "lock", self.folder / LAB_LOG}
         host = Host(self.ledger)
         end(inhabitants(set(host.left().values())))
         host.settle()
@@ -120,6 +124,15 @@ class Place:
         for path in left:
             path.unlink(missing_ok=True)
         return bool(left)
+
+
+def make_room(descriptors: int) -> None:
+    """Have this process open so many descriptors more, as far as it may: the usual limit is 1024 (getrlimit(2))."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = descriptors + SPARE
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def end(pids: Iterable[int]) -> None:

@@ -12,9 +12,7 @@ from vswitch import systemd
 from vswitch.control import lab as topology
 from vswitch.control.config import ConfigError
 from vswitch.control.runner import RunError, loop_runner
-from vswitch.control.server import ControlServer
 from vswitch.control.service import ConflictError
-from vswitch.lab.api import application
 from vswitch.lab.place import Place
 from vswitch.lab.running import RunningLab
 from vswitch.ports import PortError
@@ -23,6 +21,8 @@ from vswitch.worker import Worker
 if TYPE_CHECKING:
     from collections.abc import Coroutine
     from pathlib import Path
+
+    from vswitch.control.layout import LabConfig
 
 log = logging.getLogger("vswitch")
 
@@ -46,11 +46,11 @@ def clear(name: str) -> bool:
     return left
 
 
-async def _main(path: Path, config: topology.LabConfig) -> None:
+async def _main(path: Path, config: LabConfig) -> None:
     lab = RunningLab(config)
-    ports = logging.getLogger("vswitch.keeper")
-    ports.setLevel(logging.WARNING)  # of hundreds of ports that come up nobody wants to read
+    logging.getLogger("vswitch.keeper").setLevel(logging.WARNING)  # of hundreds of ports nobody wants to read
     stopping = asyncio.Event()
+    lab.when_asked_to_end = stopping.set
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
@@ -64,18 +64,11 @@ async def _main(path: Path, config: topology.LabConfig) -> None:
         return
     await coming
     try:
-        server = ControlServer(application(lab, stopping))
-        try:
-            await server.listen(lab.place.control)
-        except OSError as error:
-            raise RunError(f"cannot make the control socket {lab.place.control}: {error.strerror}") from error
         reloads: set[asyncio.Task[None]] = set()
         loop.add_signal_handler(signal.SIGHUP, lambda: _spawn(reloads, _reload(lab, path)))
         _ready(lab)
         await stopping.wait()
         log.info("stopping")
-        ports.setLevel(logging.ERROR)  # ends of cables are lost because everything is
-        await server.close()
     finally:
         await lab.down()
 

@@ -4,66 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from vswitch.control.api import application
 from vswitch.control.difference import compare
 from vswitch.control.labdifference import compare_labs, without
-from vswitch.control.runner import RunError, switch_place
+from vswitch.control.runner import RunError
 from vswitch.control.server import ControlServer
 from vswitch.control.service import ConflictError, Service
-from vswitch.lab import machine
+from vswitch.lab import machine, report
+from vswitch.lab.api import application as lab_application
 from vswitch.lab.entering import inhabitants
 from vswitch.lab.home import Home
-from vswitch.lab.place import Place, end
-from vswitch.ports.base import PortState
+from vswitch.lab.member import RunningSwitch
+from vswitch.lab.place import Place, end, make_room
 from vswitch.ports.host import Host
 from vswitch.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator
 
-    from vswitch.control.lab import GuestConfig, LabConfig, Plug
     from vswitch.control.labdifference import LabDifference
+    from vswitch.control.layout import GuestConfig, LabConfig
     from vswitch.control.schema import SwitchConfig
 
+_DESCRIPTORS: Final = 6
+"""Of a port and its guest, at most: device, links, namespace, a socket or two."""
+
 log = logging.getLogger(__name__)
-
-
-class RunningSwitch:
-    """One switch of a lab: its service, and the API on a socket of its own, as any switch has it."""
-
-    def __init__(self, service: Service) -> None:
-        """Not started yet."""
-        self.service = service
-        self._server: ControlServer | None = None
-        self._place = ExitStack()
-
-    async def start(self) -> None:
-        """Open its ports and answer. Raises PortError, ConflictError or RunError, with nothing left behind."""
-        path: Path = self._place.enter_context(switch_place(self.service.config))
-        try:
-            await self.service.start()
-            self._server = ControlServer(application(self.service))
-            try:
-                await self._server.listen(path)
-            except OSError as error:
-                raise RunError(f"cannot make the control socket {path}: {error.strerror or error}") from error
-        except BaseException:
-            await self.stop()
-            raise
-
-    async def stop(self) -> None:
-        """Give everything back."""
-        if self._server is not None:
-            await self._server.close()
-        await self.service.stop()
-        self._place.close()
 
 
 class RunningLab:
@@ -77,25 +47,58 @@ class RunningLab:
         self.homes: dict[str, Home] = {}
         self._worker = Worker("vswitch-lab")
         self._changing = asyncio.Lock()
-        self._started = time.monotonic()
+        self.started = time.monotonic()
         self._host = Host()
+        self._server: ControlServer | None = None
+        self.when_asked_to_end: Callable[[], None] | None = None
+        """Called when somebody asks the lab to go down; None: nobody may."""
+        self._given_up = False
 
     async def up(self) -> None:
-        """Make everything. Raises PlaceError, PortError, ConflictError or RunError, with nothing left behind."""
+        """Make everything. Raises PlaceError, PortError, ConflictError or RunError, with nothing left behind.
+
+        Whoever is cancelled meanwhile has to wait until what is being made can be removed again.
+        """
+        work = asyncio.ensure_future(self._up())
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            self._give_up()
+            await asyncio.wait((work,))
+            if work.exception() is None:
+                await self.down()
+            raise
+
+    async def _up(self) -> None:
         if await self._worker.run(self.place.take):
             log.warning("cleared up after an earlier run of %s that was killed", self.config.name)
         self._host = Host(self.place.ledger)
         try:
             await self._add(self.config, self.config.guests, self.config.switches)
+            self._server = ControlServer(lab_application(self))
+            try:
+                await self._server.listen(self.place.control)
+            except OSError as error:
+                raise RunError(f"cannot make the control socket {self.place.control}: {error.strerror}") from error
         except BaseException:
             await self.down()
             raise
 
     async def down(self) -> None:
-        """End and remove everything."""
+        """End and remove everything; a change that is under way is given up first."""
+        if self._changing.locked():
+            self._give_up()
+        async with self._changing:
+            await self._down()
+
+    async def _down(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            await server.close()
         await self._end_processes(list(self.homes.values()))
-        await _all(_safely(switch.stop()) for switch in self.switches.values())
-        self.switches.clear()
+        with _quiet():  # ends of cables are lost because everything is
+            await _all(_safely(switch.stop()) for switch in self.switches.values())
+            self.switches.clear()
         for home in self.homes.values():
             await self._worker.run(home.close)
         self.homes.clear()
@@ -116,55 +119,15 @@ class RunningLab:
                 log.info("%s changed: %s", new.name, "; ".join(difference.lines))
             return difference.lines
 
-    # Questions
+    def _give_up(self) -> None:
+        """Have `up` or `apply` fail as soon as may be; commands that they wait for end."""
+        self._given_up = True
+        for process in [process for home in self.homes.values() for process in home.processes]:
+            process.kill()
 
     def status(self) -> dict[str, Any]:
         """The lab as it is, for people and scripts."""
-        return {
-            "name": self.config.name,
-            "pid": os.getpid(),
-            "uptime": round(time.monotonic() - self._started, 3),
-            "hosts": str(self.place.hosts),
-            "switches": [self._switch(name) for name in self.config.switches if name in self.switches],
-            "guests": [self._guest(home) for home in self.homes.values()],
-            "links": [
-                [{"node": end.node, "name": end.name} for end in link] for link in self.config.links
-            ],
-        }  # fmt: skip
-
-    def _switch(self, name: str) -> dict[str, Any]:
-        service = self.switches[name].service
-        states = [attached.port.state for attached in service.engine.attached.values()]
-        return {
-            "switch": name,
-            "name": service.config.name,
-            "wire": name in self.config.wires,
-            "ports": len(states),
-            "up": sum(state is PortState.UP for state in states),
-            "stations": len(service.switch.fdb),
-            "control": str(service.config.control_path),
-        }
-
-    def _guest(self, home: Home) -> dict[str, Any]:
-        config = home.config
-        return {
-            "guest": config.name,
-            "kind": "qemu" if config.options.qemu else "namespace",
-            "netns": config.netns,
-            "interfaces": [
-                {"interface": plug.interface, "switch": plug.switch, "port": plug.port, "mac": plug.mac,
-                 "addresses": list(plug.addresses), "state": self._state(plug)}
-                for plug in config.plugs
-            ],
-            "processes": [process.pid for process in home.processes],
-            "log": str(self.place.log(config.name)),
-            "environment": dict(config.options.environment),
-        }  # fmt: skip
-
-    def _state(self, plug: Plug) -> str:
-        switch = self.switches.get(plug.switch)
-        attached = switch.service.engine.attached.get(plug.port) if switch else None
-        return attached.port.state.value if attached else PortState.NOT_PRESENT.value
+        return report.status(self)
 
     # How it is done
 
@@ -172,8 +135,11 @@ class RunningLab:
         self, config: LabConfig, guests: Iterable[str], switches: Iterable[str], undo: AsyncExitStack | None = None
     ) -> None:
         """Make guests and switches that are not there yet."""
+        make_room(_DESCRIPTORS * sum(len(switch.ports) for switch in config.switches.values()))
         self._write_notes(config)
         for name in guests:
+            if self._given_up:
+                raise RunError(f"{self.config.name} was told to stop before it was up")
             home = Home(config.guests[name], self._host, self.place)
             await self._worker.run(home.open)
             self.homes[name] = home
@@ -197,6 +163,8 @@ class RunningLab:
         """Settings, routes and commands, now that every guest has its interfaces."""
         homes = [self.homes[name] for name in guests]
         await self._worker.run(partial(_furnish, homes))
+        if self._given_up:
+            raise RunError(f"{self.config.name} was told to stop before it was up")
         await _all(home.set_up() for home in homes)
         for home in homes:
             self._run(home)
@@ -243,8 +211,10 @@ class RunningLab:
             undo.push_async_callback(self._become, name, config)
             await self._become(name, without(config, set(config.ports)))
         for name, each in difference.switches.items():
-            config = self.switches[name].service.config
-            moved = {port for port in each.attachment if config.ports[port].kind != new.switches[name].ports[port].kind}
+            config, ports = self.switches[name].service.config, new.switches[name].ports
+            moved = {
+                port for port in each.attachment if config.ports[port].options.device() != ports[port].options.device()
+            }
             if gone := {*each.removed, *moved}:
                 undo.push_async_callback(self._become, name, config)
                 await self._become(name, without(config, gone))
@@ -274,10 +244,11 @@ class RunningLab:
             self._run(home)
 
     async def _end_processes(self, homes: list[Home]) -> None:
-        """Whoever lives there ends, however it came."""
-        inodes = {home.inode for home in homes} - {0}
-        if inodes:
-            await self._worker.run(lambda: end(inhabitants(inodes)))
+        """Whoever lives there ends, however it came; in a namespace that is not the lab's, its commands alone."""
+        inodes = {home.inode for home in homes if home.own}
+        pids = {process.pid for home in homes for process in home.processes}
+        if inodes or pids:
+            await self._worker.run(lambda: end(pids.union(inhabitants(inodes))))
 
     async def _remove_guests(self, homes: Iterable[Home]) -> None:
         for home in homes:
@@ -290,6 +261,18 @@ class RunningLab:
         self.place.note_sockets(switch.control_path for switch in config.switches.values())
         guests = config.guests.values()
         self.place.write_hosts({guest.name: guest.addresses() for guest in guests}, [guest.netns for guest in guests])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Nothing that ports lose is worth a line meanwhile."""
+    ports = logging.getLogger("vswitch.keeper")
+    before = ports.level
+    ports.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        ports.setLevel(before)
 
 
 def _furnish(homes: Iterable[Home]) -> None:

@@ -6,15 +6,12 @@ Questions are asked on the loop, whoever asks; what was started in guests ends, 
 from __future__ import annotations
 
 import asyncio
-import logging
 import subprocess
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from vswitch.control.runner import RunError, loop_runner
-from vswitch.control.server import ControlServer
-from vswitch.lab.api import application
+from vswitch.control.runner import loop_runner
 from vswitch.lab.running import RunningLab
 
 if TYPE_CHECKING:
@@ -22,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
 
-    from vswitch.control.lab import GuestConfig, LabConfig
+    from vswitch.control.layout import GuestConfig, LabConfig
     from vswitch.control.service import Service
 
 T = TypeVar("T")
@@ -41,7 +38,6 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._stopping = asyncio.Event()
-        self._server: ControlServer | None = None
         self._ending: asyncio.Task[None] | None = None
         self._started: list[subprocess.Popen[Any] | socket.socket] = []
 
@@ -53,14 +49,7 @@ class Session:
     async def up(self) -> None:
         """Make everything. Raises PlaceError, PortError, ConflictError or RunError, with nothing left behind."""
         await self.running.up()
-        self._server = ControlServer(application(self.running, self._stopping))
-        try:
-            await self._server.listen(self.running.place.control)
-        except BaseException as error:
-            await self._take_down()
-            if isinstance(error, OSError):
-                raise RunError(f"cannot make the control socket {self.running.place.control}: {error}") from error
-            raise
+        self.running.when_asked_to_end = self._stopping.set
         self._ending = asyncio.ensure_future(self._end())
 
     async def down(self) -> None:
@@ -72,18 +61,7 @@ class Session:
     async def _end(self) -> None:
         """Once somebody asks for it: the program, or `vswitch lab down`."""
         await self._stopping.wait()
-        await self._take_down()
-
-    async def _take_down(self) -> None:
-        if self._server is not None:
-            await self._server.close()
-        ports = logging.getLogger("vswitch.keeper")
-        before = ports.level
-        ports.setLevel(logging.ERROR)  # ends of cables are lost because everything is
-        try:
-            await self.running.down()
-        finally:
-            ports.setLevel(before)
+        await self.running.down()
         for each in self._started:
             _close(each)
         self._started.clear()

@@ -54,6 +54,10 @@ class Host:
             self._held[name] = (namespace, users + 1)
             return namespace
 
+    def is_made(self, name: str) -> bool:
+        """Whether this host made the namespace that is held under this name."""
+        return name in self._made
+
     def release(self, name: str) -> None:
         """One port needs it no longer."""
         with self._lock:
