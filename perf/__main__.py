@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from perf import instructions, report, topologies
+from perf import impairments, instructions, report, topologies
 from perf.benches import BENCHES, Failure, Figures, take
 from perf.contenders import CONTENDERS
 from perf.lab import CORES, MissingError, remove_tools
@@ -28,6 +28,7 @@ EPILOG = """examples:
   python -m perf table --write            the last results into the README
   python -m perf instructions             of a burst, counted by callgrind
   python -m perf lab                      a lab of a hundred guests, up and down; cables between switches
+  python -m perf impair delay rate        whether impairments do what they are told; all of it without names
 """
 
 
@@ -40,6 +41,8 @@ def main() -> int:
             show_table(write=options.write)
         case ["verdict"]:
             show_verdict(json.loads(JSON.read_text())["results"])
+        case ["impair", *parts]:
+            impairments.main(parts)
         case ["instructions"]:
             count_instructions(options.json)
         case ["lab"]:
@@ -67,6 +70,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, default=JSON, metavar="FILE", help="where results are kept and added to")
     parser.add_argument("--write", action="store_true", help="with `table`: into the README")
     options = parser.parse_args()
+    if options.names[:1] == ["impair"]:
+        return options
     shown = {"table", "verdict", "instructions", "lab"}
     unknown = [name for name in options.names if name not in BENCHES and options.names not in ([s] for s in shown)]
     unknown += [name for name in options.only.split(",") if name and name not in CONTENDERS]

@@ -101,6 +101,7 @@ class Engine:
         self.attached[bridge.name] = self._by_port[bridge] = attached
         self._keeper.follow(attached)
         self._keeper.seek(attached)
+        self._arm(self.clock())
 
     async def detach(self, name: str) -> None:
         """Let a port go, give back what its attachment took. Raises KeyError where there is no such port."""

@@ -80,7 +80,7 @@ def test_a_failure_shows_what_switches_and_guests_know(pytester: pytest.Pytester
         [
             "E *AssertionError: no packet matched within 1 s: 88 cc, at b",
             "*- vswitch, switch s: ports -*",
-            "a *tap *reserved_address 1",
+            "a *tap *reserved_address 1*",
             "*- vswitch, switch s: last frames -*",
             "* a: 60 octets 0180c200000e02000000000a88cc*: reserved_address",
             "*- vswitch, guest a: what its commands said -*",

@@ -64,7 +64,7 @@ async def _set(service: Service, request: web.Request) -> PortImpairment | None:
             if options.get(key) is not None:
                 impair[key] = options[key]
         said = {key: value for key, value in options.items() if key not in ("preset", "seed")}
-        if said or options.get("preset") is None:
+        if said or not {"preset", "seed"} & options.keys():
             impair |= dict.fromkeys(directions, said)
         data["ports"][name][OPTION] = impair
     return service.port(name).impair
@@ -99,9 +99,9 @@ async def _record(service: Service, request: web.Request) -> web.StreamResponse:
         fates.append(fate_line(fate))
 
     response = web.StreamResponse(headers={"Content-Type": MEDIA})
-    await response.prepare(request)
     wire.witness = witness
     try:
+        await response.prepare(request)
         with suppress(ConnectionError):
             while not service.stopping and not (request.transport is None or request.transport.is_closing()):
                 if len(fates) == MOST_FATES or wire.witness is not witness:

@@ -52,6 +52,11 @@ def _as_share(value: object) -> object:
     return value if value is None or isinstance(value, (dict, BaseModel)) else {"share": parse_share(value)}
 
 
+def _as_mapping(value: object) -> object:
+    """`true` stands for `{}`, `false` for nothing."""
+    return {} if value is True else None if value is False else value
+
+
 def parse_entry(value: object) -> object:
     """`at 10s: loss 100%, delay 20ms for 2s` as a mapping; `down` stands for `loss 100%`. Raises ValueError."""
     if not isinstance(value, str):
@@ -233,7 +238,7 @@ class DirectionConfig(Changing):
     queue: Annotated[str, BeforeValidator(parse_queue)] = Field(
         "100ms", description="how long frames may wait for the rate (100ms), or how many octets (64kB)"
     )
-    codel: Annotated[CodelConfig | None, BeforeValidator(lambda value: {} if value is True else value or None)] = Field(
+    codel: Annotated[CodelConfig | None, BeforeValidator(_as_mapping)] = Field(
         None, description="whether the queue drops early: true, or {target, interval}"
     )
     flap: FlapConfig | None = Field(None, description="a link that goes down again and again")

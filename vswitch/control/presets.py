@@ -19,20 +19,20 @@ class Preset:
         return self.up if name == "in" else self.down
 
 
+def _of(words: str, delay: str, up: str = "", down: str = "", **more: Any) -> Preset:
+    """delay: each way."""
+    rates = [{"rate": rate} if rate else {} for rate in (up, down)]
+    return Preset(words, *({"delay": delay, **rate, **more} for rate in rates))
+
+
+_BURSTS: Final = {"gilbert": {"p": "0.5%", "r": "25%"}}
+
 PRESETS: Final = {
-    "3g": Preset(
-        "3G Fast of WebPageTest",
-        {"delay": "75ms", "rate": "768kbit"},
-        {"delay": "75ms", "rate": "1600kbit"},
-    ),
-    "lte": Preset(
-        "LTE of WebPageTest",
-        {"delay": "35ms", "rate": "12mbit"},
-        {"delay": "35ms", "rate": "12mbit"},
-    ),
-    "dsl": Preset(
-        "DSL of WebPageTest",
-        {"delay": "25ms", "rate": "384kbit"},
-        {"delay": "25ms", "rate": "1500kbit"},
-    ),
+    "3g": _of("3G Fast of WebPageTest", "75ms", "768kbit", "1600kbit"),
+    "lte": _of("LTE of WebPageTest", "35ms", "12mbit", "12mbit"),
+    "dsl": _of("DSL of WebPageTest", "25ms", "384kbit", "1500kbit"),
+    "geo": _of("a geostationary satellite", "314ms", "2960kbit", "18750kbit"),
+    "leo": _of("satellites in low orbits", "22ms", "13540kbit", "87250kbit", jitter="4ms", distribution="normal"),
+    "transatlantic": _of("a backbone between London and New York", "45ms"),
+    "wifi-lossy": _of("Wi-Fi with losses in bursts", "1ms", "15mbit", "30mbit", loss=_BURSTS),
 }

@@ -228,6 +228,7 @@ class Service:
         """One port with its counters."""
         bridge = self.bridge(name)
         attachment = self.engine.attached[name].port
+        config = self.config.ports.get(name)  # none of a port that is being added
         return PortRow.model_construct(
             port=name,
             attachment=attachment.kind,
@@ -237,7 +238,7 @@ class Service:
             state_changes=bridge.state_changes,
             mtu=bridge.mtu,
             vlan=_vlan(bridge.settings.vlan),
-            impair=impairment_of(self.switch, bridge, self.config.ports[name].impair, self.engine.clock()),
+            impair=config and impairment_of(self.switch, bridge, config.impair, self.engine.clock()),
             **PortRow.counters(bridge.counters),
         )
 

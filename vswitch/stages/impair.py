@@ -56,8 +56,10 @@ class Impair(Stage):
     def _settle(self, port: BridgePort, wires: dict[BridgePort, Wire], *, sent: bool) -> None:
         line, wire = _line(port, sent=sent), wires.get(port)
         if line is None:
-            if wire is not None:
+            if wire is not None and len(wire):
                 wire.hurry()
+            else:
+                wires.pop(port, None)
             return
         impairment = _impairment(port)
         if impairment is None or (wire is not None and wire.line == line and wire.seed == impairment.seed):

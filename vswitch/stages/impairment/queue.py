@@ -76,9 +76,9 @@ class Queue(Generic[T]):
             return inf
         head = self._waiting[0]
         begin = self._begin(line, head)
-        return (
-            begin if line.codel or line.trace or not line.rate else begin + head.octets * 8 / line.rate - _ahead(line)
-        )
+        if line.codel or line.trace or not line.rate:
+            return begin
+        return max(begin, max(self._free, begin) + head.octets * 8 / line.rate - _ahead(line))
 
     def _begin(self, line: Line, head: Waiting[T]) -> float:
         if line.trace:

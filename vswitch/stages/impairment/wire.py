@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from vswitch.core.port import BridgePort
     from vswitch.stages.impairment.spec import Fate, Generator
 
-LUMP: Final = 0.001
+LUMP: Final = 0.002
 """Seconds of the rate that a superframe may take up as a whole."""
 
 BATCH: Final = 64
@@ -66,6 +66,8 @@ class Wire:
         self._delayed: list[tuple[float, int, Load]] = []
         self._numbers = count()
         self._last = 0.0
+        self._over = False
+        """Whether what is held is to leave at once."""
         self._dropped: list[Held] = []
 
     def change(self, line: Line, seed: int, generator: Generator) -> None:
@@ -76,6 +78,7 @@ class Wire:
         self._chances = Chances(generator)
         self._phases = phases(line)
         self._begin = None
+        self._over = False
 
     def hurry(self) -> None:
         """Do nothing any more: what is held leaves at once, in order."""
@@ -84,6 +87,7 @@ class Wire:
         self._delayed = [(0.0, number, load) for _, number, load in sorted(self._delayed)]
         heapify(self._delayed)
         self._last = 0.0
+        self._over = True
 
     def __len__(self) -> int:
         """Frames that are held."""
@@ -172,7 +176,7 @@ class Wire:
 
     def _delay(self, load: Load, when: float) -> None:
         """A frame is through the rate, then."""
-        due = when + load.copy.delay
+        due = 0.0 if self._over else when + load.copy.delay
         if not load.copy.early and not self._now.overtake:
             due = self._last = max(due, self._last)
         heappush(self._delayed, (due, next(self._numbers), load))
