@@ -63,7 +63,13 @@ async def _explain(service: Service, request: web.Request) -> ExplanationModel:
 
 async def _recent(service: Service, request: web.Request) -> list[RecentModel]:
     port, drops = _which(service, request)
-    last = int(request.query.get("last", "10"))
+    return recent(service, int(request.query.get("last", "10")), port=port, drops=drops)
+
+
+def recent(service: Service, last: int, *, port: str | None = None, drops: bool = False) -> list[RecentModel]:
+    """What became of the last frames, those of a port or the dropped ones if asked. Raises NotFoundError."""
+    if port is not None:
+        service.bridge(port)
     names = [port] if port else list(service.switch.ports)
     found = [
         (name, Decided(*each))

@@ -16,20 +16,21 @@ if TYPE_CHECKING:
 
 def read(path: Path) -> LabConfig:
     """The topology in a file and those that it includes. Raises ConfigError."""
-    return _build(parts.assemble(path), str(path))
+    return build(parts.assemble(path), str(path))
 
 
 def load(text: str, file: str = "") -> LabConfig:
     """The topology in a text. Raises ConfigError with every mistake, each with its line."""
-    return _build(parts.expand(yaml.load(text)), file)
+    return build(parts.expand(yaml.load(text)), file)
 
 
 def validate(data: object) -> LabConfig:
     """The topology in data that came as JSON. Raises ConfigError with every mistake."""
-    return _build(parts.expand(yaml.Document(data, {(): yaml.Mark(0, 0)}, [])), "")
+    return build(parts.expand(yaml.Document(data, {(): yaml.Mark(0, 0)}, [])), "")
 
 
-def _build(document: yaml.Document, file: str) -> LabConfig:
+def build(document: yaml.Document, file: str) -> LabConfig:
+    """The topology in a document whose parts are put together. Raises ConfigError with every mistake."""
     mistakes = list(document.mistakes)
 
     def wrong(path: yaml.Path, message: str) -> None:

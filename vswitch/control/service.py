@@ -49,9 +49,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from vswitch.control.difference import Difference
-    from vswitch.control.schema import PageConfig, SwitchConfig
+    from vswitch.control.schema import PageConfig, PortConfig, SwitchConfig
     from vswitch.core.vlan import PortVlan
     from vswitch.observe.capture import Capture
+    from vswitch.ports import Port
     from vswitch.ports.host import Host
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ class Service:
             limit=config.fdb.limit,
         )
         self._set_mirrors(config)
-        self.engine = Engine(self.switch, busy_poll=config.busy_poll)
+        self.engine = self._driver(config)
         self.sflow = Agent(self.engine, Random().random)  # noqa: S311
         self.chronicle = Chronicle(self.switch, self.engine.clock, self.engine.observers.happened)
         self.started = time.time()
@@ -331,11 +332,18 @@ class Service:
             log.info("configuration changed: %s", "; ".join(difference.lines))
         return DifferenceModel(changes=difference.lines, applied=not dry_run)
 
+    def _driver(self, config: SwitchConfig) -> Engine:
+        """What the switch is driven by."""
+        return Engine(self.switch, busy_poll=config.busy_poll)
+
+    def _attachment(self, port: PortConfig) -> Port:
+        """What a port is attached to, not open yet."""
+        return ATTACHMENTS[port.kind](port.options, self._host)
+
     async def _attach(self, name: str, config: SwitchConfig) -> None:
         port = config.ports[name]
-        attachment = ATTACHMENTS[port.kind](port.options, self._host)
         try:
-            await self.engine.attach(BridgePort(name, port.settings()), attachment)
+            await self.engine.attach(BridgePort(name, port.settings()), self._attachment(port))
         except PortError as error:
             raise PortError(f"port {name}: {error}") from error
 

@@ -15,7 +15,7 @@ from vswitch.lab.matching import matcher, summary
 from vswitch.observe import pcapng
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from vswitch.control.client import Stream
     from vswitch.lab.matching import Pattern
@@ -31,6 +31,7 @@ _OVERHEAD: Final = 512
 _DROPPED: Final = "dropped: "
 
 Direction: TypeAlias = Literal["in", "out"]
+Ports: TypeAlias = "str | Iterable[str]"
 _DIRECTIONS: Final = {"in": pcapng.INBOUND, "out": pcapng.OUTBOUND}
 
 
@@ -113,28 +114,35 @@ class Capturing:
         """Those of them that were dropped; `comment` says why: `dropped: REASON`."""
         return [packet for packet in self.packets if packet.comment.startswith(_DROPPED)]
 
-    def expect(self, pattern: Pattern, timeout: float = 5.0, direction: Direction | None = None) -> Packet:
+    def expect(
+        self, pattern: Pattern, timeout: float = 5.0, direction: Direction | None = None, *, port: Ports = ()
+    ) -> Packet:
         """The first packet that matches, of those that passed or will within `timeout` seconds.
 
         pattern: a scapy packet, whose layers and explicitly set fields must be there in this order; bytes that the
         frame contains; a filter of pcap-filter(7); or a callable that takes the Packet.  direction: `in` from a guest,
-        `out` to one.  Raises AssertionError with what passed instead.
+        `out` to one.  port: where alone it counts, of those that are captured.  Raises AssertionError with what passed
+        instead.
         """
-        found = self._first(pattern, timeout, direction)
+        where = Where(port, direction)
+        found = self.find(pattern, timeout, where)
         if found is None:
-            raise AssertionError(self._instead(pattern, timeout, direction))
+            raise AssertionError(self.instead(pattern, timeout, where))
         return found
 
-    def expect_none(self, pattern: Pattern, within: float = 0.5, direction: Direction | None = None) -> None:
+    def expect_none(
+        self, pattern: Pattern, within: float = 0.5, direction: Direction | None = None, *, port: Ports = ()
+    ) -> None:
         """See that nothing matches, of what passed or will within so many seconds. Raises AssertionError."""
-        found = self._first(pattern, within, direction)
+        found = self.find(pattern, within, Where(port, direction))
         if found is not None:
-            raise AssertionError(f"this was to match nothing: {_words(pattern)}; there is\n  {summary(found, pattern)}")
+            raise AssertionError(f"this was to match nothing: {words(pattern)}; there is\n  {summary(found, pattern)}")
         if self._ended:
             raise AssertionError(f"who knows whether nothing came: {self._ended}")
 
-    def _first(self, pattern: Pattern, seconds: float, direction: Direction | None) -> Packet | None:
-        matches = _directed(matcher(pattern), direction)
+    def find(self, pattern: Pattern, seconds: float, where: Where) -> Packet | None:
+        """The first packet that matches, of those that count; None: none passes within so many seconds."""
+        matches = where.only(matcher(pattern))
         deadline = time.monotonic() + seconds
         seen = 0
         while True:
@@ -148,33 +156,53 @@ class Capturing:
             if found is not None or last:
                 return found
 
-    def _instead(self, pattern: Pattern, timeout: float, direction: Direction | None) -> str:
-        packets = self.packets
-        which = f", direction {direction}" if direction else ""
-        lines = [f"no packet matched within {timeout:g} s: {_words(pattern)}{which}"]
+    def instead(self, pattern: Pattern, timeout: float, where: Where) -> str:
+        """What to say where none did."""
+        lines = [f"no packet matched within {timeout:g} s: {words(pattern)}{where}"]
         if self._ended:
             lines.append(self._ended)
-        if not packets:
-            lines.append("nothing passed")
-        elif len(packets) > SHOWN:
-            lines.append(f"the last {SHOWN} of {len(packets)} that passed:")
-        else:
-            lines.append("what passed:")
-        return "\n".join([*lines, *(f"  {summary(packet, pattern)}" for packet in packets[-SHOWN:])])
+        there = list(filter(where.only(lambda _: True), self.packets))
+        return "\n".join([*lines, *passed(there, pattern)])
+
+
+def passed(packets: Sequence[Packet], pattern: Pattern) -> Iterator[str]:
+    """What passed where something else was expected, in lines."""
+    if not packets:
+        yield "nothing passed"
+    elif len(packets) > SHOWN:
+        yield f"the last {SHOWN} of {len(packets)} that passed:"
+    else:
+        yield "what passed:"
+    yield from (f"  {summary(packet, pattern)}" for packet in packets[-SHOWN:])
 
 
 def _size(packet: Packet) -> int:
     return len(packet.data) + _OVERHEAD
 
 
-def _directed(matches: Callable[[Packet], bool], direction: Direction | None) -> Callable[[Packet], bool]:
-    if direction is None:
-        return matches
-    if direction not in _DIRECTIONS:
-        raise ValueError(f"a direction is in or out, not {direction!r}")
-    wanted = _DIRECTIONS[direction]
-    return lambda packet: packet.direction == wanted and matches(packet)
+class Where:
+    """The packets that count: of ports, and of a direction. Raises ValueError for what is no direction."""
+
+    def __init__(self, port: Ports, direction: Direction | None) -> None:
+        """Nothing named: all."""
+        if direction is not None and direction not in _DIRECTIONS:
+            raise ValueError(f"a direction is in or out, not {direction!r}")
+        self._ports = (port,) if isinstance(port, str) else tuple(port)
+        self._direction = direction
+
+    def __str__(self) -> str:
+        """At the end of a sentence."""
+        ports = f", at {' or '.join(self._ports)}" if self._ports else ""
+        return ports + (f", direction {self._direction}" if self._direction else "")
+
+    def only(self, matches: Callable[[Packet], bool]) -> Callable[[Packet], bool]:
+        """Whether a packet is one of them, and matches."""
+        ports, wanted = self._ports, _DIRECTIONS[self._direction] if self._direction else None
+        return lambda packet: (
+            (not ports or packet.interface in ports) and wanted in (None, packet.direction) and matches(packet)
+        )
 
 
-def _words(pattern: Pattern) -> str:
+def words(pattern: Pattern) -> str:
+    """A pattern, for people."""
     return pattern.hex(" ") if isinstance(pattern, bytes) else repr(pattern)

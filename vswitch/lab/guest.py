@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import select
 import socket
@@ -18,6 +19,8 @@ from vswitch.ports.base import PortError
 ETH_P_ALL: Final = 3
 CHUNK: Final = 1 << 20
 ECHO: Final = {4: (8, 0), 6: (128, 129)}  # request and reply: RFC 792, RFC 4443
+
+_identifiers = itertools.count(os.getpid())
 
 
 class Guest:
@@ -63,7 +66,7 @@ class Guest:
             (socket.AF_INET, socket.IPPROTO_ICMP) if version == 4 else (socket.AF_INET6, socket.IPPROTO_ICMPV6)
         )
         request, reply = ECHO[version]
-        identifier = os.getpid() & 0xFFFF
+        identifier = next(_identifiers) & 0xFFFF  # threads may ping at once, and each socket hears every reply
         with closing(self.open_socket(family, socket.SOCK_RAW, protocol)) as raw:
             began = time.perf_counter()
             raw.sendto(echo(request, identifier), (address, 0))

@@ -48,7 +48,7 @@ def clear(name: str) -> bool:
 
 async def _main(path: Path, config: LabConfig) -> None:
     lab = RunningLab(config)
-    logging.getLogger("vswitch.engine").setLevel(logging.WARNING)  # of hundreds of ports nobody wants to read
+    logging.getLogger("vswitch.keeper").setLevel(logging.WARNING)  # of hundreds of ports nobody wants to read
     stopping = asyncio.Event()
     lab.when_asked_to_end = stopping.set
     loop = asyncio.get_running_loop()

@@ -266,13 +266,13 @@ class RunningLab:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Nothing that ports lose is worth a line meanwhile."""
-    engine = logging.getLogger("vswitch.engine")
-    before = engine.level
-    engine.setLevel(logging.ERROR)
+    ports = logging.getLogger("vswitch.keeper")
+    before = ports.level
+    ports.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        engine.setLevel(before)
+        ports.setLevel(before)
 
 
 def _furnish(homes: Iterable[Home]) -> None:
