@@ -10,6 +10,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 TAG = "vswitch"
+PORT = "vswitch-port"
+UIDS = {
+    "vswitch-overview": "Overview",
+    PORT: "Port",
+    "vswitch-fdb": "FDB and learning",
+    "vswitch-impairments": "Impairments",
+}
 SCHEMA = 39  # of Grafana 11.0; those of 10 read it, later ones migrate it
 
 
@@ -28,7 +35,7 @@ def dashboard(uid: str, title: str, description: str, variables: list[Json], row
         "timezone": "browser",
         "templating": {"list": [_datasource(), *variables]},
         "annotations": {"list": [_alerts()]},
-        "links": [_siblings()],
+        "links": _siblings(uid),
         "panels": [{"id": number, **panel} for number, panel in enumerate(_placed(rows), 1)],
     }
 
@@ -118,16 +125,21 @@ def _alerts() -> Json:
     }
 
 
-def _siblings() -> Json:
-    return {
-        "type": "dashboards",
-        "title": "vswitch",
-        "tags": [TAG],
-        "asDropdown": False,
-        "includeVars": True,
-        "keepTime": True,
-        "targetBlank": False,
-        "icon": "external link",
-        "tooltip": "",
-        "url": "",
-    }
+def _siblings(uid: str) -> list[Json]:
+    """Links to the other dashboards. That of one port is not given a choice of several, which it cannot show."""
+    return [
+        {
+            "type": "link",
+            "title": name,
+            "url": f"/d/{other}",
+            "includeVars": other != PORT,
+            "keepTime": True,
+            "targetBlank": False,
+            "asDropdown": False,
+            "icon": "dashboard",
+            "tooltip": "",
+            "tags": [],
+        }
+        for other, name in UIDS.items()
+        if other != uid
+    ]
