@@ -124,6 +124,10 @@ def test_links_are_impaired_and_cleared(chain: Lab) -> None:
     assert row.impair is not None
     assert row.impair.seed == 3
     assert row.dropped["impaired"] >= 1
+    link.impair(in_={"delay": "1ms"})
+    row = link.ports[0].row()
+    assert row.impair is not None
+    assert (row.impair.seed, set(row.impair.directions)) == (3, {"in", "out"}), "what is not mentioned stays"
     link.impair(out={"delay": "60ms"}, in_={"delay": "50ms"})
     assert (a.ping(b) or 0) > 0.11
     link.clear()
