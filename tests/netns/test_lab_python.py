@@ -181,6 +181,18 @@ def test_what_was_started_ends_with_the_lab() -> None:
     assert left(lab.name) == []
 
 
+def test_inside_a_machine_nothing_is_done() -> None:
+    machine = {"program": "true", "kernel": "/none"}
+    with Lab(Switch("s"), Guest("vm", switch="s", qemu=machine), Guest("a", switch="s", address="10.84.0.1/24")) as lab:
+        vm = lab.guest("vm")
+        for use in (lambda: vm.run(["true"]), lambda: vm.ping("a"), vm.socket, vm.wire):
+            with pytest.raises(LabError, match="vm is a virtual machine"):
+                use()
+        assert [port.name for port in vm.ports] == ["vm"]
+        with pytest.raises(LabError, match="a and vm have no addresses of one family"):
+            lab.guest("a").ping("vm")
+
+
 def test_a_file_and_another_name(tmp_path: Path) -> None:
     (tmp_path / "part.yml").write_text("guests: {c: {switch: s1}}")
     (tmp_path / "lab.yml").write_text(f"name: mine\ninclude: part.yml\n{CHAIN}")

@@ -17,7 +17,7 @@ from vswitch.testing.stepped import Arrival, SteppedSwitch
 if TYPE_CHECKING:
     from typing import Any
 
-    from vswitch.testing.expecting import Expect
+    from vswitch.testing import Expect
 
 A, B, C = (f"02:00:00:00:00:0{letter}" for letter in "abc")
 ALL = "ff:ff:ff:ff:ff:ff"

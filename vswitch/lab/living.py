@@ -45,6 +45,14 @@ class GuestNode(Node):
         return self.session.guest(self.name)
 
     @property
+    def _namespaced(self) -> GuestConfig:
+        """The same for what is done inside. Raises LabError for a virtual machine."""
+        config = self._config
+        if config.options.qemu is not None:
+            raise LabError(f"{self.name} is a virtual machine: what runs inside is its own affair")
+        return config
+
+    @property
     def addresses(self) -> list[str]:
         """Of all its interfaces, without prefix length."""
         return self._config.addresses()
@@ -74,9 +82,7 @@ class GuestNode(Node):
 
         It ends with the lab at the latest. Raises OSError, or LabError for a virtual machine.
         """
-        config = self._config
-        if config.options.qemu is not None:
-            raise LabError(f"{self.name} is a virtual machine: what runs inside is its own affair")
+        config = self._namespaced
         session = self.session
         words = [*SHELL, command] if isinstance(command, str) else list(command)
         environment = {**(options.pop("env", None) or os.environ), **config.options.environment}
@@ -92,18 +98,18 @@ class GuestNode(Node):
 
     def socket(self, family: int = AF_INET, kind: int = SOCK_STREAM, protocol: int = 0) -> sockets.socket:
         """A socket of this guest, which the program uses as its own. It is closed with the lab at the latest."""
-        made = driven.Guest(self.netns).open_socket(family, kind, protocol)
+        made = driven.Guest(self._namespaced.netns).open_socket(family, kind, protocol)
         self.session.keep(made)
         return made
 
     def wire(self, interface: str = "eth0") -> sockets.socket:
         """A packet socket on an interface: whole frames out, and in."""
-        made = driven.Guest(self.netns).wire(interface)
+        made = driven.Guest(self._namespaced.netns).wire(interface)
         self.session.keep(made)
         return made
 
     def _ping(self, other: GuestNode | str, timeout: float) -> float | None:
-        return driven.Guest(self.netns).ping(self._address(other), timeout=timeout)
+        return driven.Guest(self._namespaced.netns).ping(self._address(other), timeout=timeout)
 
     def _address(self, other: GuestNode | str) -> str:
         """Of another guest: the first of a family that this one has, too. Raises LabError."""
