@@ -42,7 +42,8 @@ class Quarters:
             netns.enter(namespace)
             unshare(CLONE_NEWNS | _CLONE_NEWUTS)
             mount("none", "/", None, MS_REC | _MS_SLAVE)  # what the host mounts goes on to be seen, not the reverse
-            mount(str(self.hosts), "/etc/hosts", None, MS_BIND)
+            with suppress(FileNotFoundError):  # a machine without that file resolves no names by it
+                mount(str(self.hosts), "/etc/hosts", None, MS_BIND)
             socket.sethostname(self.guest)
         except OSError as error:
             raise PortError(f"cannot enter the guest {self.guest}: {error.strerror}; run as root") from error

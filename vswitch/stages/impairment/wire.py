@@ -223,8 +223,7 @@ class Wire:
             self._begin = now
         while len(self._phases) > 1 and self._phases[1][0] <= now - self._begin:
             del self._phases[0]
-        if self._now is not self._phases[0][1]:
-            self._now = self._phases[0][1]
+        self._now = self._phases[0][1]
         return self._now
 
 
