@@ -221,7 +221,6 @@ class Lab:
         changes: list[str] = []
         if self._up is not None:
             changes = self.session.do(self._up.apply(data))
-            data = dict(self.session.config.data)
         self._data = data
         self._tell()
         return changes
