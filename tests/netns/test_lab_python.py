@@ -124,6 +124,10 @@ def test_links_are_impaired_and_cleared(chain: Lab) -> None:
     assert row.impair is not None
     assert row.impair.seed == 3
     assert row.dropped["impaired"] >= 1
+    link.impair(in_={"delay": "1ms"})
+    row = link.ports[0].row()
+    assert row.impair is not None
+    assert (row.impair.seed, set(row.impair.directions)) == (3, {"in", "out"}), "what is not mentioned stays"
     link.impair(out={"delay": "60ms"}, in_={"delay": "50ms"})
     assert (a.ping(b) or 0) > 0.11
     link.clear()
@@ -175,6 +179,18 @@ def test_what_was_started_ends_with_the_lab() -> None:
     assert process.stdout.closed
     assert open_socket.fileno() == wire.fileno() == -1
     assert left(lab.name) == []
+
+
+def test_inside_a_machine_nothing_is_done() -> None:
+    machine = {"program": "true", "kernel": "/none"}
+    with Lab(Switch("s"), Guest("vm", switch="s", qemu=machine), Guest("a", switch="s", address="10.84.0.1/24")) as lab:
+        vm = lab.guest("vm")
+        for use in (lambda: vm.run(["true"]), lambda: vm.ping("a"), vm.socket, vm.wire):
+            with pytest.raises(LabError, match="vm is a virtual machine"):
+                use()
+        assert [port.name for port in vm.ports] == ["vm"]
+        with pytest.raises(LabError, match="a and vm have no addresses of one family"):
+            lab.guest("a").ping("vm")
 
 
 def test_a_file_and_another_name(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from vswitch.testing.stepped import Arrival, SteppedSwitch
 if TYPE_CHECKING:
     from typing import Any
 
-    from vswitch.testing.expecting import Expect
+    from vswitch.testing import Expect
 
 A, B, C = (f"02:00:00:00:00:0{letter}" for letter in "abc")
 ALL = "ff:ff:ff:ff:ff:ff"
@@ -90,7 +90,10 @@ def test_one_direction_stays_while_the_other_is_set(switch: SteppedSwitch) -> No
     switch.send("a", numbered(2))
     assert [arrival.time for arrival in _later(switch, "b")] == pytest.approx([0.010])
     assert numbers(switch, "a") == []
-    assert switch.ports()["b"].dropped["impaired"] == 1
+    row = switch.ports()["b"]
+    assert row.dropped["impaired"] == 1
+    assert row.impair is not None
+    assert row.impair.seed == 3
 
 
 def _later(switch: SteppedSwitch, port: str) -> list[Arrival]:

@@ -13,12 +13,14 @@ from vswitch.lab.capture import Capturing, capture
 
 if TYPE_CHECKING:
     from vswitch.lab.awaitable import AsyncCapturing, AsyncGuest, AsyncLab, AsyncLink, AsyncPort, AsyncSwitch
-    from vswitch.lab.python import Guest, Lab, Link, Port, Switch
+    from vswitch.lab.parts import Guest, Link, Port, Switch
+    from vswitch.lab.python import Lab
     from vswitch.lab.session import LabError
 
 _PLACES: Final = {
     "awaitable": ("AsyncCapturing", "AsyncGuest", "AsyncLab", "AsyncLink", "AsyncPort", "AsyncSwitch"),
-    "python": ("Guest", "Lab", "Link", "Port", "Switch"),
+    "parts": ("Guest", "Link", "Port", "Switch"),
+    "python": ("Lab",),
     "session": ("LabError",),
 }
 

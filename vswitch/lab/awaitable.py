@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from vswitch.control import lab as topology
 from vswitch.lab import pinging
 from vswitch.lab.capture import capture
-from vswitch.lab.nodes import GuestNode, LinkNode, PortNode, SwitchNode, impairment
+from vswitch.lab.living import GuestNode
+from vswitch.lab.nodes import LinkNode, PortNode, SwitchNode, impairment
 from vswitch.lab.session import Session
 
 if TYPE_CHECKING:

@@ -161,8 +161,7 @@ class Capturing:
         lines = [f"no packet matched within {timeout:g} s: {words(pattern)}{where}"]
         if self._ended:
             lines.append(self._ended)
-        there = list(filter(where.only(lambda _: True), self.packets))
-        return "\n".join([*lines, *passed(there, pattern)])
+        return "\n".join([*lines, *passed(list(filter(where.here, self.packets)), pattern)])
 
 
 def passed(packets: Sequence[Packet], pattern: Pattern) -> Iterator[str]:
@@ -195,12 +194,14 @@ class Where:
         ports = f", at {' or '.join(self._ports)}" if self._ports else ""
         return ports + (f", direction {self._direction}" if self._direction else "")
 
+    def here(self, packet: Packet) -> bool:
+        """Whether it passed there, in whatever direction."""
+        return not self._ports or packet.interface in self._ports
+
     def only(self, matches: Callable[[Packet], bool]) -> Callable[[Packet], bool]:
         """Whether a packet is one of them, and matches."""
-        ports, wanted = self._ports, _DIRECTIONS[self._direction] if self._direction else None
-        return lambda packet: (
-            (not ports or packet.interface in ports) and wanted in (None, packet.direction) and matches(packet)
-        )
+        wanted = _DIRECTIONS[self._direction] if self._direction else None
+        return lambda packet: self.here(packet) and wanted in (None, packet.direction) and matches(packet)
 
 
 def words(pattern: Pattern) -> str:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from vswitch.lab.capture import Where, capture, passed, words
 from vswitch.lab.matching import matcher, summary
-from vswitch.lab.nodes import GuestNode, PortNode
+from vswitch.lab.nodes import PortNode
 from vswitch.testing.stepped import SteppedPort
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from vswitch.lab.capture import Capturing, Direction
+    from vswitch.lab.living import GuestNode
     from vswitch.lab.matching import Pattern
     from vswitch.lab.session import Session
     from vswitch.observe.pcapng import Packet
