@@ -278,7 +278,7 @@ def test_a_ring_that_goes_on_has_a_file_for_each_time_that_a_port_went_down(
     last = float("-inf")
 
     def dumped(before: bytes) -> bool:
-        """Whether there is a whole one more; if not, another link goes down every five seconds: none may have seen it."""
+        """Whether there is one more, whole; if not, a link goes down every five seconds: a ring may have come late."""
         nonlocal last
         if [kind for kind, _ in _blocks(file)][-1:] == [5] and file.read_bytes() != before:
             return True  # the counts of an interface are last
