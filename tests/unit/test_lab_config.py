@@ -127,6 +127,8 @@ def test_a_loop_is_refused_and_named_unless_told_otherwise() -> None:
          "guests.b.address: 10.0.0.1/16 of b is an address of a already"),
         ("{a: {swich: s}}", "guests.a.swich: unknown key; did you mean switch?"),
         ("{a: {switch: s, acess: 3}}", "guests.a.acess: unknown key; did you mean access?"),
+        ("{a: {switch: s, pool: false}}", "guests.a.pool"),
+        ("{a: {switch: s, address: true}}", "guests.a.address"),
         ("{a: {switch: t}}", "guests.a.switch: there is no switch 't'; did you mean"),
         ("{a: {address: 10.0.0.1/24}}", "guests.a.address: a guest without `switch:` has that at the end of a link"),
         ("{s: }", "guests.s: s is a switch already; a guest has another name"),

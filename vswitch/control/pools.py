@@ -24,7 +24,7 @@ def deal(guests: Sequence[tuple[str, Any]], links: Sequence[tuple[Any, Any]], wr
         pools = node.data.get("pool", ())
         for pool in pools if isinstance(pools, (list, tuple)) else (pools,):
             with suppress(ValueError):  # said already
-                network = ip_network(pool)
+                network = ip_network(text(pool))
                 if name not in first:
                     wrong((*node.path, "pool"), f"{name} has no link, and so no interface for an address")
                     continue
@@ -58,4 +58,11 @@ def _taken(links: Sequence[tuple[Any, Any]]) -> Iterator[IPv4Address | IPv6Addre
             address = end.options.get("address", ())
             for each in address if isinstance(address, (list, tuple)) else (address,):
                 with suppress(ValueError):
-                    yield ip_interface(each).ip
+                    yield ip_interface(text(each)).ip
+
+
+def text(value: object) -> str:
+    """Raises ValueError where it is none: a number is no address here, though it is one to `ipaddress`."""
+    if not isinstance(value, str):
+        raise ValueError("not text")
+    return value

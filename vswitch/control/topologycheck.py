@@ -7,6 +7,8 @@ from contextlib import suppress
 from ipaddress import ip_interface
 from typing import TYPE_CHECKING, Any
 
+from vswitch.control.pools import text
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -79,7 +81,7 @@ def check_addresses(links: Sequence[tuple[Any, Any]], wrong: Any) -> None:
             address = end.options.get("address", ())
             for each in address if isinstance(address, (list, tuple)) else (address,):
                 with suppress(ValueError):  # said already
-                    key = (where, str(vlan), ip_interface(each).ip)
+                    key = (where, str(vlan), ip_interface(text(each)).ip)
                     if key in seen:
                         wrong((*end.path, "address"), f"{each} of {end.name} is an address of {seen[key]} already")
                     seen.setdefault(key, end.name)

@@ -62,7 +62,7 @@ def _host(
     """A guest, and what its first interface is to have."""
     guest: dict[str, Any] = {}
     end: dict[str, Any] = {}
-    network = ip_network(base, strict=False)
+    network = ip_network(str(base), strict=False)
     given = options.get("ip") or f"{network[number]}/{network.prefixlen}"
     try:
         end["address"] = str(parse_address(given if "/" in str(given) else f"{given}/{network.prefixlen}"))
