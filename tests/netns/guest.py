@@ -38,6 +38,16 @@ def packet_socket(namespace: Namespace, device: str) -> socket.socket:
     return raw
 
 
+def silence(name: str) -> None:
+    """Have no IPv6 in the namespace of this name, so that the guest's kernel sends nothing of its own accord."""
+    namespace = netns.find(name)
+    assert namespace is not None
+    with netns.inside(namespace):
+        for place in ("all", "default"):
+            Path(f"/proc/sys/net/ipv6/conf/{place}/disable_ipv6").write_text("1")
+    namespace.close()
+
+
 def watch(namespace: Namespace) -> LinkMonitor:
     """A monitor that has told what there is, and will tell what changes."""
     monitor = LinkMonitor(namespace)

@@ -29,6 +29,7 @@ from tests.dashboards.expressions import (
     without_threshold,
 )
 from tests.dashboards.server import Prometheus, Sample
+from tests.netns.guest import silence
 from tests.netns.test_api import free_port
 from tests.running import Running, until
 from vswitch.lab.guest import stream
@@ -71,16 +72,6 @@ def kernel(guest: Guest) -> Kernel:
     return Kernel(int(fields[9]), int(fields[10]), int(fields[1]), int(fields[2]))
 
 
-def silence(guest: Guest) -> None:
-    """No IPv6, so that the guest's kernel sends nothing of its own accord."""
-    namespace = netns.find(guest.namespace)
-    assert namespace is not None
-    with netns.inside(namespace):
-        for place in ("all", "default"):
-            Path(f"/proc/sys/net/ipv6/conf/{place}/disable_ipv6").write_text("1")
-    namespace.close()
-
-
 def frame(destination: str, source: str, octets: int) -> bytes:
     """Of so many octets."""
     return bytes.fromhex(f"{destination} {source} 88b5") + bytes(octets - 14)
@@ -102,7 +93,7 @@ class Scene:
         config = {"name": lab.tag, "ports": ports, "fdb": {"static": static}, "metrics": {"listen": self.instance}}
         for port in GUESTS:
             netns.make(lab.name(port), lambda _: None).close()
-            silence(lab.guest(port))
+            silence(lab.name(port))
         self.switch = Running(folder, config)
         lab.running.append(self.switch)
         self.switch.start()

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from tests.netns.guest import silence
 from tests.netns.test_api import free_port
 from tests.running import VSWITCH, Running, listen, until, vswitch
 from tests.unit.test_metrics import Samples, samples
@@ -76,6 +77,8 @@ def test_frames_of_exact_sizes_are_in_their_buckets(lab: Lab, native: str) -> No
     )
     lab.running.append(running)
     running.start()
+    for name in "ab":
+        silence(lab.name(name))
     url = f"http://127.0.0.1:{port}/metrics"
     sizes = [60, 63, 64, 65, 127, 128, 255, 256, 511, 512, 1023, 1024, 1514, 1518, 1519, 9014]
     with closing(lab.guest("b").wire(lab.name("b"))) as peer:
