@@ -299,6 +299,9 @@ def test_the_process_that_serves_ends_with_its_switch_and_only_then(lab: Lab) ->
     assert told["process_open_fds",] == len(list(Path(f"/proc/{running.process.pid}/fd").iterdir()))  # type: ignore[union-attr]
     assert running.stop(signal.SIGKILL) == -signal.SIGKILL
     until(lambda: not Path(f"/proc/{second}").exists() or not Path(f"/proc/{second}/cmdline").read_bytes(), "its end")
+    running.start()  # the next one clears up what the one that was killed left
+    assert running.stop() == 0
+    assert netns.find(lab.name("a")) is None
 
 
 def test_without_an_exporter_there_is_no_process_more(lab: Lab) -> None:
