@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import inspect
+import itertools
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import uvloop
 
+from perf.instructions import SocketPort
 from tests.unit.frames import BROADCAST, A, B, raw
 from vswitch import outlet
 from vswitch.core.offload import HEADER, Capability
@@ -323,4 +325,23 @@ async def test_a_poll_ends_when_a_port_has_more_than_a_turn_of_frames() -> None:
     assert numbers(b) == list(range(33)), "everybody else has a turn first"
     await until(lambda: len(b.sent) == 200)
     assert numbers(b) == list(range(200))
+    await driver.close()
+
+
+@on_both_loops
+async def test_frames_that_take_long_to_decide_leave_the_others_their_turn() -> None:
+    """Each look at the clock takes a millisecond here."""
+    ticks = itertools.count()
+    driver = Engine(Switch(), busy_poll=0, clock=lambda: next(ticks) / 1000)
+    slow, other = SocketPort(), MemoryPort()
+    await driver.attach(BridgePort("slow"), slow)
+    await driver.attach(BridgePort("other"), other)
+    asyncio.get_running_loop().remove_reader(slow.fileno())
+    for number in range(20):
+        slow.guest.send(bytes(HEADER) + frame(f"02:00:00:00:01:{number:02x}", A, number))
+    assert driver._receive(driver.attached["slow"]), "more may wait"
+    assert 1 <= len(other.sent) <= 4
+    while driver._receive(driver.attached["slow"]):
+        pass
+    assert numbers(other) == list(range(20))
     await driver.close()
