@@ -83,7 +83,7 @@ def test_libfuzzer_finds_no_script_that_does_not(tmp_path: Path) -> None:
 def instrumented(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the tree, with a native module that ends the process at the first wrong access."""
     tree = tmp_path_factory.mktemp("instrumented")
-    for name in ("vswitch", "tests"):
+    for name in ("vswitch", "tests", "perf"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tree)
     build(tree / "vswitch/fastpath", *SANITIZED)
