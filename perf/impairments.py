@@ -20,7 +20,7 @@ from perf.benches import Running
 from perf.contenders import CONTENDERS
 from perf.lab import Lab, remove_tools
 from vswitch.control.client import Client
-from vswitch.control.presets import PRESETS
+from vswitch.control.config.presets import PRESETS
 from vswitch.ports import netns
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client.exposition import generate_latest
 
-from vswitch.control import config
+from vswitch.control.config import reading as config
 from vswitch.control.metrics.server import Collected
 from vswitch.control.service import Service
 from vswitch.ports.host import Host

@@ -9,8 +9,8 @@ from tests.fuzz.script import STATIONS, Script, configuration, frame, text, valu
 from tests.property.agreement import Twins, native_twin
 from tests.property.checks import receive_as_explained
 from vswitch import units
-from vswitch.control import config
-from vswitch.control.schema import SwitchConfig
+from vswitch.control.config import reading as config
+from vswitch.control.config.schema import SwitchConfig
 from vswitch.core import offload
 from vswitch.core.frame import C_TAG, S_TAG, TagEdit
 from vswitch.core.mirror import Mirror

@@ -9,14 +9,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vswitch.control import config
-from vswitch.control.config import ConfigError
-from vswitch.control.difference import compare
+from vswitch.control.config import reading as config
+from vswitch.control.config.difference import compare
+from vswitch.control.config.reading import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vswitch.control.schema import SwitchConfig
+    from vswitch.control.config.schema import SwitchConfig
 
 GOOD = """\
 name: lab0

@@ -22,7 +22,7 @@ from tests.fuzz import run
 from tests.fuzz.script import KEYS, TEXTS, Script, frame
 from tests.fuzz.seeds import CONFIGURATION, DATA, FRAMES, seeds
 from tests.fuzz.targets import TARGETS, raw_frame, small_switch
-from vswitch.control import config
+from vswitch.control.config import reading as config
 from vswitch.core.offload import Capability
 from vswitch.core.verdict import Reason
 

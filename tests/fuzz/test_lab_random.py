@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz.test_config_random import PIECES, WORDS, told, values
-from vswitch.control import lab
-from vswitch.control.config import ConfigError
-from vswitch.control.labdifference import compare_labs
+from vswitch.control.config.reading import ConfigError
+from vswitch.control.topology import reading as lab
+from vswitch.control.topology.difference import compare_labs
 from vswitch.lab import graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vswitch.control.layout import LabConfig
+    from vswitch.control.topology.layout import LabConfig
 
 GOOD = """\
 name: lab0

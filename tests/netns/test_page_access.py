@@ -13,7 +13,7 @@ import pytest
 
 from tests.browser import BINARY, TEXT, TOKEN, Browser, free_port
 from tests.running import Running, until
-from vswitch.control.api import ROUTES
+from vswitch.control.api.table import ROUTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

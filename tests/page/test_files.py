@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[2] / "vswitch" / "control" / "page"
+PAGE = Path(__file__).parents[2] / "vswitch" / "control" / "page" / "site"
 VENDORED = [PAGE / "vendor", Path(__file__).parent / "vendor"]
 OURS = sorted(path for path in PAGE.rglob("*") if path.is_file() and path.parent.name != "vendor")
 

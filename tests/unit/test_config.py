@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.running import vswitch
-from vswitch.control import config
-from vswitch.control.config import ConfigError
+from vswitch.control.config import reading as config
+from vswitch.control.config.reading import ConfigError
 from vswitch.core.mirror import Mirror
 from vswitch.core.vlan import PortVlan
 from vswitch.ports import ATTACHMENTS
 
 if TYPE_CHECKING:
-    from vswitch.control.schema import SwitchConfig
+    from vswitch.control.config.schema import SwitchConfig
 
 BROKEN = Path(__file__).parents[1] / "data" / "broken.yml"
 

@@ -7,8 +7,8 @@ from dataclasses import asdict
 
 import pytest
 
-from vswitch.control import config
-from vswitch.control.difference import Difference, compare
+from vswitch.control.config import reading as config
+from vswitch.control.config.difference import Difference, compare
 
 MAC = "52:54:00:00:00:01"
 

@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from vswitch.control.schema import STAGE_OPTIONS, VlanOptions
+from vswitch.control.config.schema import STAGE_OPTIONS, VlanOptions
 from vswitch.core.fdb import Change
 from vswitch.core.verdict import Reason
 from vswitch.ports import ATTACHMENTS

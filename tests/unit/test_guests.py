@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vswitch.control.guests import describe, guest_mac
+from vswitch.control.api.guests import describe, guest_mac
 from vswitch.observe import qemu
 from vswitch.ports import ATTACHMENTS
 from vswitch.ports.host import Host

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import TypeAdapter
 
-from vswitch.control.history import LINES, Chronicle, HistoryRow
+from vswitch.control.api.history import LINES, Chronicle, HistoryRow
 from vswitch.core.history import FLAPS, GONE, MOVING, RECORDS, WINDOW, Flap, History
 from vswitch.core.port import BridgePort
 from vswitch.core.switch import Switch

@@ -11,12 +11,12 @@ from prometheus_client.exposition import generate_latest
 
 from tests.unit.impaired import Link
 from vswitch.cli.impair import _structured
-from vswitch.control import impairfiles
-from vswitch.control.config import ConfigError, load, validate
-from vswitch.control.impairmodels import impairment_of
-from vswitch.control.impairschema import DirectionConfig, ImpairConfig
+from vswitch.control.api.impairmodels import impairment_of
+from vswitch.control.config import impairfiles
+from vswitch.control.config.impairment import DirectionConfig, ImpairConfig
+from vswitch.control.config.presets import PRESETS
+from vswitch.control.config.reading import ConfigError, load, validate
 from vswitch.control.metrics.impairments import families, row
-from vswitch.control.presets import PRESETS
 from vswitch.stages.impairment.chance import Chances
 from vswitch.stages.impairment.spec import Change, Codel, Copy, Every, Flap, Gilbert, Line, Share
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.running import vswitch
-from vswitch.control import lab
+from vswitch.control.topology import reading as lab
 from vswitch.lab import imports
 from vswitch.lab.imports import ForeignError
 from vswitch.lab.imports.standin import LinearTopo, SingleSwitchTopo, TreeTopo

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vswitch.control import config, lab
-from vswitch.control.config import ConfigError
-from vswitch.control.labdifference import compare_labs, without
-from vswitch.control.topology import lab_schema
+from vswitch.control.config import reading as config
+from vswitch.control.config.reading import ConfigError
+from vswitch.control.topology import reading as lab
+from vswitch.control.topology.difference import compare_labs, without
+from vswitch.control.topology.models import lab_schema
 
 if TYPE_CHECKING:
     from pathlib import Path

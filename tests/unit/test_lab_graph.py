@@ -10,11 +10,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from vswitch.control import lab
+from vswitch.control.topology import reading as lab
 from vswitch.lab import graph
 
 if TYPE_CHECKING:
-    from vswitch.control.layout import LabConfig
+    from vswitch.control.topology.layout import LabConfig
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SVG = "{http://www.w3.org/2000/svg}"

@@ -15,7 +15,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from vswitch.control import config
+from vswitch.control.config import reading as config
 from vswitch.control.metrics import exporter
 from vswitch.control.metrics.exporter import Exporter
 from vswitch.control.metrics.groups import GROUPS

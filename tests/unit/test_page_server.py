@@ -11,13 +11,13 @@ from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vswitch.control import config
-from vswitch.control.api import ROUTES
-from vswitch.control.assets import Assets
-from vswitch.control.config import ConfigError
-from vswitch.control.difference import compare
-from vswitch.control.openapi import document
-from vswitch.control.said import Ask, understood
+from vswitch.control.api.openapi import document
+from vswitch.control.api.table import ROUTES
+from vswitch.control.config import reading as config
+from vswitch.control.config.difference import compare
+from vswitch.control.config.reading import ConfigError
+from vswitch.control.page.assets import Assets
+from vswitch.control.page.said import Ask, understood
 from vswitch.core.offload import HEADER
 from vswitch.core.port import BridgePort
 from vswitch.observe.sampler import Sampler
@@ -26,7 +26,7 @@ from vswitch.observers import Mark, Sight
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vswitch.control.schema import SwitchConfig
+    from vswitch.control.config.schema import SwitchConfig
 
 TOKEN = "a-token-for-tests-alone"
 

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.test_config import load, problems
-from vswitch.control import config
-from vswitch.control.config import ConfigError
-from vswitch.control.ranges import MOST_PORTS
+from vswitch.control.config import reading as config
+from vswitch.control.config.ranges import MOST_PORTS
+from vswitch.control.config.reading import ConfigError
 
 
 def test_a_range_is_as_many_ports_each_with_its_number() -> None:

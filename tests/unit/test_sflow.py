@@ -14,7 +14,7 @@ from tests.property.strategies import frames
 from tests.sflowreader import Datagram, Flow, read
 from tests.superframes import twisted
 from tests.unit.frames import BROADCAST, LLDP, A, B, C, raw
-from vswitch.control.collectors import SflowConfig
+from vswitch.control.config.collectors import SflowConfig
 from vswitch.core.frame import Frame
 from vswitch.core.mirror import Mirror
 from vswitch.core.offload import HEADER, Capability, OffloadError, lower, parse

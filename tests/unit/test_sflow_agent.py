@@ -13,9 +13,9 @@ import pytest
 
 from tests.sflowreader import read
 from tests.unit.frames import BROADCAST, A, raw
-from vswitch.control.collectors import SflowConfig
+from vswitch.control.config.collectors import SflowConfig
 from vswitch.control.metrics.sflow import GROUP
-from vswitch.control.sflow import Agent
+from vswitch.control.sflow.agent import Agent
 from vswitch.core.port import BridgePort
 from vswitch.core.switch import Switch
 from vswitch.engine import Engine

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.test_config import load, problems
-from vswitch.control import config
-from vswitch.control.collectors import Collector, SflowConfig, parse_collector
-from vswitch.control.difference import compare
-from vswitch.control.schema import schemas
+from vswitch.control.config import reading as config
+from vswitch.control.config.collectors import Collector, SflowConfig, parse_collector
+from vswitch.control.config.difference import compare
+from vswitch.control.config.schema import schemas
 
 HEAD = "name: x\nports: {a: {tap: t}}\n"
 

@@ -10,7 +10,7 @@ from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Dot1Q, Ether
 
-from vswitch.control.config import ConfigError
+from vswitch.control.config.reading import ConfigError
 from vswitch.control.service import NotFoundError
 from vswitch.testing.stepped import Arrival, SteppedSwitch
 

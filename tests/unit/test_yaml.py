@@ -6,8 +6,8 @@ from textwrap import dedent
 
 import pytest
 
-from vswitch.control import yaml
-from vswitch.control.yaml import Mark
+from vswitch.control.config import yaml
+from vswitch.control.config.yaml import Mark
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def run(
     Example: vswitch run configs/three-guests.yml --page
     """
     from vswitch.control import runner
-    from vswitch.control.config import ConfigError
+    from vswitch.control.config.reading import ConfigError
     from vswitch.control.service import ConflictError
     from vswitch.fastpath.twins import FastPathError
     from vswitch.ports import PortError
@@ -164,7 +164,7 @@ def _wrong(error: Any) -> None:
 
 
 def _read(file: Path) -> Any:
-    from vswitch.control import config
+    from vswitch.control.config import reading as config
 
     try:
         return config.read(file)
@@ -181,7 +181,7 @@ def check(
 
     Example: vswitch check lab.yml
     """
-    from vswitch.control import config
+    from vswitch.control.config import reading as config
 
     try:
         found = config.read(file, files=True)

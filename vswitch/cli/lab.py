@@ -20,7 +20,7 @@ from vswitch.control.place import lab_directory
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vswitch.control.layout import LabConfig
+    from vswitch.control.topology.layout import LabConfig
 
 PATIENCE: Final = 120.0  # seconds for a lab to come up, or to be gone
 
@@ -49,7 +49,7 @@ def up(
         _detach(file)
         return
     from vswitch.control import runner
-    from vswitch.control.config import ConfigError
+    from vswitch.control.config.reading import ConfigError
     from vswitch.control.service import ConflictError
     from vswitch.fastpath.twins import FastPathError
     from vswitch.lab import runner as lab
@@ -231,7 +231,7 @@ def _apply(file: Path, *, dry_run: bool) -> dict[str, Any]:
     if dry_run and not listens(control):
         from dataclasses import replace
 
-        from vswitch.control.labdifference import compare_labs
+        from vswitch.control.topology.difference import compare_labs
 
         nothing = replace(config, switches={}, guests={}, links=())
         return {"changes": compare_labs(nothing, config, {}).lines, "applied": False}
@@ -277,8 +277,8 @@ def check(file: File, as_json: Json = False) -> None:
 
     Example: vswitch lab check lab.yml
     """
-    from vswitch.control import lab
-    from vswitch.control.config import ConfigError
+    from vswitch.control.config.reading import ConfigError
+    from vswitch.control.topology import reading as lab
 
     try:
         found = lab.read(file)
@@ -298,14 +298,14 @@ def schema() -> None:
 
     Example: vswitch lab schema > lab.schema.json
     """
-    from vswitch.control.topology import lab_schema
+    from vswitch.control.topology.models import lab_schema
 
     typer.echo(json.dumps(lab_schema(), indent=2))
 
 
 def _read(file: Path) -> LabConfig:
-    from vswitch.control import lab
-    from vswitch.control.config import ConfigError
+    from vswitch.control.config.reading import ConfigError
+    from vswitch.control.topology import reading as lab
 
     try:
         return lab.read(file)

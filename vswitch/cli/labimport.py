@@ -29,8 +29,8 @@ def import_(
 
     Example: vswitch lab import campus.clab.yml -o campus.yml
     """
-    from vswitch.control import lab
-    from vswitch.control.config import ConfigError
+    from vswitch.control.config.reading import ConfigError
+    from vswitch.control.topology import reading as lab
     from vswitch.lab import imports
 
     try:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vswitch.control import adoption
-from vswitch.control.models import AdoptionModel
+from vswitch.control.api.models import AdoptionModel
 from vswitch.ports import kernel_bridge
 from vswitch.worker import Worker
 

@@ -19,11 +19,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from vswitch import systemd
-from vswitch.control import config as configuration
-from vswitch.control.api import application
-from vswitch.control.config import ConfigError
+from vswitch.control.api.table import application
+from vswitch.control.config import reading as configuration
+from vswitch.control.config.reading import ConfigError
+from vswitch.control.config.schema import PageConfig
 from vswitch.control.place import runtime_directory
-from vswitch.control.schema import PageConfig
 from vswitch.control.server import ControlServer
 from vswitch.control.service import ConflictError, Service
 from vswitch.ports import PortError
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from vswitch.control.schema import SwitchConfig
+    from vswitch.control.config.schema import SwitchConfig
 
 log = logging.getLogger("vswitch")
 

@@ -15,14 +15,11 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from vswitch import __version__
-from vswitch.control import config as configuration
-from vswitch.control import guests
 from vswitch.control.adopter import Adopter
-from vswitch.control.difference import compare
-from vswitch.control.history import Chronicle
-from vswitch.control.impairmodels import impairment_of
-from vswitch.control.metrics.loop import LoopLag
-from vswitch.control.models import (
+from vswitch.control.api import guests
+from vswitch.control.api.history import Chronicle
+from vswitch.control.api.impairmodels import impairment_of
+from vswitch.control.api.models import (
     DifferenceModel,
     FdbRowModel,
     GuestModel,
@@ -32,9 +29,12 @@ from vswitch.control.models import (
     SwitchInfo,
     VlanRow,
 )
-from vswitch.control.schema import StaticEntry
+from vswitch.control.config import reading as configuration
+from vswitch.control.config.difference import compare
+from vswitch.control.config.schema import StaticEntry
+from vswitch.control.metrics.loop import LoopLag
 from vswitch.control.serving import Serving, ServingError
-from vswitch.control.sflow import Agent
+from vswitch.control.sflow.agent import Agent
 from vswitch.core.mac import format_mac, parse_mac
 from vswitch.core.port import BridgePort
 from vswitch.core.switch import Switch
@@ -48,8 +48,8 @@ from vswitch.units import vlan_ranges
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from vswitch.control.difference import Difference
-    from vswitch.control.schema import PageConfig, PortConfig, SwitchConfig
+    from vswitch.control.config.difference import Difference
+    from vswitch.control.config.schema import PageConfig, PortConfig, SwitchConfig
     from vswitch.core.vlan import PortVlan
     from vswitch.observe.capture import Capture
     from vswitch.ports import Port

@@ -8,15 +8,15 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vswitch.control.access import Access
 from vswitch.control.metrics.exporter import Exporter, ExporterError
-from vswitch.control.token import TokenError, read_token
+from vswitch.control.page.access import Access
+from vswitch.control.page.token import TokenError, read_token
 from vswitch.worker import Worker
 
 if TYPE_CHECKING:
-    from vswitch.control.schema import MetricsConfig, PageConfig, SwitchConfig
+    from vswitch.control.config.schema import MetricsConfig, PageConfig, SwitchConfig
+    from vswitch.control.page.web import Page
     from vswitch.control.service import Service
-    from vswitch.control.web import Page
 
 
 class ServingError(Exception):
@@ -79,7 +79,7 @@ class Serving:
         access = await _access(wanted)
         page = self._page
         if page is None or page.address != wanted.listen:
-            from vswitch.control.web import Page  # it serves the API: whoever has no page need not load it
+            from vswitch.control.page.web import Page  # it serves the API: whoever has no page need not load it
 
             page = Page(self._service, access)
             undo.callback(self._retire, page)

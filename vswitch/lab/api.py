@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from vswitch.control import lab as topology
-from vswitch.control.api import MAX_BODY, refusals
-from vswitch.control.models import DifferenceModel
-from vswitch.control.route import mapping
+from vswitch.control.api.models import DifferenceModel
+from vswitch.control.api.route import mapping
+from vswitch.control.api.table import MAX_BODY, refusals
 from vswitch.control.service import ConflictError
+from vswitch.control.topology import reading as topology
 
 if TYPE_CHECKING:
     from vswitch.lab.running import RunningLab

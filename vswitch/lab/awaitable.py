@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vswitch.control import lab as topology
+from vswitch.control.topology import reading as topology
 from vswitch.lab import pinging
 from vswitch.lab.capture import capture
 from vswitch.lab.living import GuestNode
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from vswitch.control.layout import LabConfig
+    from vswitch.control.topology.layout import LabConfig
     from vswitch.lab.capture import Capturing, Direction
     from vswitch.lab.matching import Pattern
     from vswitch.observe.pcapng import Packet

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from vswitch.control.layout import End, LabConfig
+    from vswitch.control.topology.layout import End, LabConfig
 
 WIDTH, HEIGHT = 96, 34
 """Of the box of a node."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Sequence
 
-    from vswitch.control.layout import GuestConfig
+    from vswitch.control.topology.layout import GuestConfig
     from vswitch.lab.place import Place
     from vswitch.ports.host import Host
     from vswitch.ports.netns import Namespace

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from vswitch.control.layout import GuestConfig
+    from vswitch.control.topology.layout import GuestConfig
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from vswitch.ports.base import qemu_word
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from vswitch.control.topology import MachineOptions
+    from vswitch.control.topology.models import MachineOptions
 
 
 def command(name: str, machine: MachineOptions, cards: Iterable[list[str]]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from vswitch.control.api import application
+from vswitch.control.api.table import application
 from vswitch.control.runner import RunError, switch_place
 from vswitch.control.server import ControlServer
 

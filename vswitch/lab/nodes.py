@@ -9,8 +9,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vswitch.control.explain import recent
-from vswitch.control.models import ExplanationModel
+from vswitch.control.api.explain import recent
+from vswitch.control.api.models import ExplanationModel
 from vswitch.core.explain import explain
 from vswitch.core.offload import PLAIN
 from vswitch.lab.session import LabError
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from vswitch.control.explain import RecentModel
-    from vswitch.control.history import HistoryRow
-    from vswitch.control.models import FdbRowModel, PortRow, VlanRow
+    from vswitch.control.api.explain import RecentModel
+    from vswitch.control.api.history import HistoryRow
+    from vswitch.control.api.models import FdbRowModel, PortRow, VlanRow
     from vswitch.control.service import Service
     from vswitch.lab.session import Session
 

@@ -15,8 +15,9 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
-from vswitch.control import lab as topology
-from vswitch.control import parts, yaml
+from vswitch.control.config import yaml
+from vswitch.control.topology import parts
+from vswitch.control.topology import reading as topology
 from vswitch.lab import pinging
 from vswitch.lab.awaitable import AsyncLab, bring_up
 from vswitch.lab.parts import Guest, Link, Switch

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vswitch.ports.base import PortState
 
 if TYPE_CHECKING:
-    from vswitch.control.layout import Plug
+    from vswitch.control.topology.layout import Plug
     from vswitch.lab.home import Home
     from vswitch.lab.running import RunningLab
 

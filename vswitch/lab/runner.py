@@ -9,10 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vswitch import systemd
-from vswitch.control import lab as topology
-from vswitch.control.config import ConfigError
+from vswitch.control.config.reading import ConfigError
 from vswitch.control.runner import RunError, loop_runner
 from vswitch.control.service import ConflictError
+from vswitch.control.topology import reading as topology
 from vswitch.lab.place import Place
 from vswitch.lab.running import RunningLab
 from vswitch.ports import PortError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from pathlib import Path
 
-    from vswitch.control.layout import LabConfig
+    from vswitch.control.topology.layout import LabConfig
 
 log = logging.getLogger("vswitch")
 

@@ -9,11 +9,11 @@ from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from vswitch.control.difference import compare
-from vswitch.control.labdifference import compare_labs, without
+from vswitch.control.config.difference import compare
 from vswitch.control.runner import RunError
 from vswitch.control.server import ControlServer
 from vswitch.control.service import ConflictError, Service
+from vswitch.control.topology.difference import compare_labs, without
 from vswitch.lab import machine, report
 from vswitch.lab.api import application as lab_application
 from vswitch.lab.entering import inhabitants
@@ -26,9 +26,9 @@ from vswitch.worker import Worker
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from vswitch.control.labdifference import LabDifference
-    from vswitch.control.layout import GuestConfig, LabConfig
-    from vswitch.control.schema import SwitchConfig
+    from vswitch.control.config.schema import SwitchConfig
+    from vswitch.control.topology.difference import LabDifference
+    from vswitch.control.topology.layout import GuestConfig, LabConfig
 
 _DESCRIPTORS: Final = 6
 """Of a port and its guest, at most: device, links, namespace, a socket or two."""

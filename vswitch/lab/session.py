@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
 
-    from vswitch.control.layout import GuestConfig, LabConfig
     from vswitch.control.service import Service
+    from vswitch.control.topology.layout import GuestConfig, LabConfig
 
 T = TypeVar("T")
 

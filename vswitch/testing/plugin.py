@@ -48,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """A lab that is up, as `@pytest.mark.lab(…)` says, or empty for the test to `add` to. It is down after the test."""
     _require_powers()
-    from vswitch.control.config import ConfigError
+    from vswitch.control.config.reading import ConfigError
     from vswitch.testing import making, report
 
     mark = request.node.get_closest_marker("lab")
@@ -68,7 +68,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
 @pytest.fixture
 def switch(request: pytest.FixtureRequest) -> Iterator[SteppedSwitch]:
     """A switch with ports in memory, whose time is the test's: a, b and c, or as `@pytest.mark.switch(…)` says."""
-    from vswitch.control.config import ConfigError
+    from vswitch.control.config.reading import ConfigError
     from vswitch.testing import report
     from vswitch.testing.stepped import SteppedSwitch
 

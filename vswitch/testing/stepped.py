@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from vswitch.control import yaml
-from vswitch.control.config import ConfigError, build_model, cross_checks
-from vswitch.control.schema import BridgeOptions, PortConfig, SwitchConfig, TopLevel
+from vswitch.control.config import yaml
+from vswitch.control.config.reading import ConfigError, build_model, cross_checks
+from vswitch.control.config.schema import BridgeOptions, PortConfig, SwitchConfig, TopLevel
 from vswitch.control.service import Service
 from vswitch.core.offload import HEADER, PLAIN
 from vswitch.engine import Engine

@@ -27,7 +27,7 @@ from vswitch.worker import Worker
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from vswitch.control.schema import MetricsConfig
+    from vswitch.control.config.schema import MetricsConfig
     from vswitch.control.service import Service
     from vswitch.units import ListenAddress
 

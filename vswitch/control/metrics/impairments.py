@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
-from vswitch.control.impairmodels import impairment_of
+from vswitch.control.api.impairmodels import impairment_of
 from vswitch.control.metrics.group import PORT, Group, Row
 from vswitch.stages.impairment.figures import BOUNDS
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from vswitch.control.impairmodels import DirectionRow
+    from vswitch.control.api.impairmodels import DirectionRow
     from vswitch.control.service import Service
 
 _LABELS: Final = (*PORT, "direction")

@@ -10,8 +10,8 @@ import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from vswitch.control import yaml
-from vswitch.control.topology import parse_route, parse_setting, parse_sysctl, parse_via
+from vswitch.control.config import yaml
+from vswitch.control.topology.models import parse_route, parse_setting, parse_sysctl, parse_via
 from vswitch.lab.imports.draft import Draft, ForeignError, identifier
 from vswitch.units import parse_address, parse_station, parse_whole
 
