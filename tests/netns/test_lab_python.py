@@ -16,7 +16,7 @@ import pytest
 from tests.netns.test_plugin import left
 from tests.running import until, vswitch
 from vswitch.control.config.reading import ConfigError
-from vswitch.control.service import NotFoundError
+from vswitch.control.status import NotFoundError
 from vswitch.lab import Guest, Lab, LabError, Link, Switch
 from vswitch.lab.place import PlaceError
 from vswitch.ports import PortError

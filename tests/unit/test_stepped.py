@@ -11,7 +11,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Dot1Q, Ether
 
 from vswitch.control.config.reading import ConfigError
-from vswitch.control.service import NotFoundError
+from vswitch.control.status import NotFoundError
 from vswitch.testing.stepped import Arrival, SteppedSwitch
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from vswitch.cli import impair as _impair
 from vswitch.cli import inspect as _inspect
 from vswitch.cli import lab as _lab
 from vswitch.cli import labimport as _labimport
+from vswitch.cli import labinside as _labinside
 from vswitch.cli import mirror as _mirror
 from vswitch.cli import password as _password
 from vswitch.cli import send as _send
@@ -21,7 +22,7 @@ from vswitch.cli.app import main
 __all__ = ["main"]
 
 _COMMANDS = (
-    _adopt, _capture, _exec, _explain, _guests, _impair, _inspect, _lab, _labimport, _mirror, _password, _send, _show,
-    _top, _watch, _wireshark
+    _adopt, _capture, _exec, _explain, _guests, _impair, _inspect, _lab, _labimport, _labinside, _mirror, _password,
+    _send, _show, _top, _watch, _wireshark
 )  # fmt: skip
 """Imported for what they register."""

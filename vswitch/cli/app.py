@@ -15,13 +15,13 @@ import typer
 from vswitch import __version__
 from vswitch.control.client import CallError, Client, find
 
-_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-PASS: Final = {**_SETTINGS, "ignore_unknown_options": True, "allow_extra_args": True}
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+PASS: Final = {**SETTINGS, "ignore_unknown_options": True, "allow_extra_args": True}
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
-                  context_settings=_SETTINGS)  # fmt: skip
-port_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, context_settings=_SETTINGS)
-fdb_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, context_settings=_SETTINGS)
+                  context_settings=SETTINGS)  # fmt: skip
+port_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, context_settings=SETTINGS)
+fdb_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, context_settings=SETTINGS)
 app.add_typer(port_app, name="port", help="Add, change and remove ports of a running switch.")
 app.add_typer(fdb_app, name="fdb", help="Add, remove and flush stations of a running switch.")
 
@@ -54,7 +54,7 @@ def main() -> None:
     try:
         app(_options_first(sys.argv[1:]))
     except CallError as error:
-        _fail(str(error), error.status, error.problems)
+        fail(str(error), error.status, error.problems)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
@@ -88,7 +88,7 @@ def _with_address(words: list[str]) -> list[str]:
     ]
 
 
-def _fail(sentence: str, status: int, problems: list[str] | None = None) -> None:
+def fail(sentence: str, status: int, problems: list[str] | None = None) -> None:
     for line in [f"vswitch: {sentence}", *(f"  {problem}" for problem in problems or [] if problem != sentence)]:
         print(line, file=sys.stderr)  # noqa: T201
     sys.exit(status)
@@ -140,7 +140,7 @@ def run(
     """
     from vswitch.control import runner
     from vswitch.control.config.reading import ConfigError
-    from vswitch.control.service import ConflictError
+    from vswitch.control.status import ConflictError
     from vswitch.fastpath.twins import FastPathError
     from vswitch.ports import PortError
 
@@ -148,16 +148,16 @@ def run(
     try:
         own_page = None if page is None else runner.own_page(page)
     except ValueError as error:
-        _fail(f"--page: {error}", 2)
+        fail(f"--page: {error}", 2)
     try:
         runner.run(file, page=own_page, until_released=until_released)
     except ConfigError as error:
-        _wrong(error)
+        wrong(error)
     except (runner.RunError, PortError, ConflictError, FastPathError) as error:
-        _fail(str(error), 1)
+        fail(str(error), 1)
 
 
-def _wrong(error: Any) -> None:
+def wrong(error: Any) -> None:
     """Every mistake of a file on a line of its own; exit status 2."""
     print(error, file=sys.stderr)  # noqa: T201
     sys.exit(2)
@@ -169,7 +169,7 @@ def _read(file: Path) -> Any:
     try:
         return config.read(file)
     except config.ConfigError as error:
-        _wrong(error)
+        wrong(error)
 
 
 @app.command()
@@ -189,7 +189,7 @@ def check(
         if as_json:
             typer.echo(json.dumps([problem.as_json() for problem in error.problems], indent=2))
             sys.exit(2)
-        _wrong(error)
+        wrong(error)
         return
     typer.echo("[]" if as_json else f"{file}: right, {len(found.ports)} ports")
 
@@ -340,4 +340,4 @@ def demo(
     try:
         lab.run(keep=keep)
     except lab.DemoError as error:
-        _fail(str(error), 1)
+        fail(str(error), 1)

@@ -25,7 +25,8 @@ from vswitch.control.config.reading import ConfigError
 from vswitch.control.config.schema import PageConfig
 from vswitch.control.place import runtime_directory
 from vswitch.control.server import ControlServer
-from vswitch.control.service import ConflictError, Service
+from vswitch.control.service import Service
+from vswitch.control.status import ConflictError
 from vswitch.ports import PortError
 from vswitch.ports.descriptors import Descriptors
 from vswitch.ports.host import Host

@@ -10,7 +10,7 @@ from aiohttp import web
 from vswitch.control.api.models import DifferenceModel
 from vswitch.control.api.route import mapping
 from vswitch.control.api.table import MAX_BODY, refusals
-from vswitch.control.service import ConflictError
+from vswitch.control.status import ConflictError
 from vswitch.control.topology import reading as topology
 
 if TYPE_CHECKING:

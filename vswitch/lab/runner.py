@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vswitch import systemd
 from vswitch.control.config.reading import ConfigError
 from vswitch.control.runner import RunError, loop_runner
-from vswitch.control.service import ConflictError
+from vswitch.control.status import ConflictError
 from vswitch.control.topology import reading as topology
 from vswitch.lab.place import Place
 from vswitch.lab.running import RunningLab

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from vswitch.control.config.difference import compare
 from vswitch.control.runner import RunError
 from vswitch.control.server import ControlServer
-from vswitch.control.service import ConflictError, Service
+from vswitch.control.service import Service
+from vswitch.control.status import ConflictError
 from vswitch.control.topology.difference import compare_labs, without
 from vswitch.lab import machine, report
 from vswitch.lab.api import application as lab_application

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from vswitch.core.offload import Buffer
+    from vswitch.core.switch import Switch
 
 T = TypeVar("T")
 
@@ -93,8 +94,8 @@ class _Service(Service):
         self._clock = clock
         super().__init__(config, Host())
 
-    def _driver(self, config: SwitchConfig) -> Engine:  # noqa: ARG002
-        return _Engine(self.switch, busy_poll=0.0, clock=self._clock)
+    def _driver(self, switch: Switch, config: SwitchConfig) -> Engine:  # noqa: ARG002
+        return _Engine(switch, busy_poll=0.0, clock=self._clock)
 
     def _attachment(self, port: PortConfig) -> Port:  # noqa: ARG002
         return _Port(self._clock)

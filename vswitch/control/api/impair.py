@@ -13,7 +13,7 @@ from vswitch.control.api.impairmodels import PortImpairment
 from vswitch.control.api.models import Model
 from vswitch.control.api.route import Route, mapping
 from vswitch.control.config.impairfiles import fate_line
-from vswitch.control.service import NotFoundError
+from vswitch.control.status import NotFoundError
 from vswitch.stages.impair import OPTION, Impair
 from vswitch.units import shown
 

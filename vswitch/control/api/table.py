@@ -14,14 +14,15 @@ from vswitch.control.adoption import AdoptionError
 from vswitch.control.api import calls, capture, explain, flows, history, impair, mirrors, models, send
 from vswitch.control.api.openapi import document
 from vswitch.control.config.reading import ConfigError
-from vswitch.control.service import ConflictError, NotFoundError, Service
 from vswitch.control.sflow import agent as sflow
+from vswitch.control.status import ConflictError, NotFoundError
 from vswitch.ports import PortError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from vswitch.control.api.route import Route
+    from vswitch.control.service import Service
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -20,7 +20,7 @@ from vswitch.control.page.access import PROTOCOL, RefusedError
 from vswitch.control.page.frames import Frames, decodable
 from vswitch.control.page.said import Fdb, Hello, HistoryNews, Loop, State, understood
 from vswitch.control.page.talkers import Talkers
-from vswitch.control.service import NotFoundError
+from vswitch.control.status import NotFoundError
 from vswitch.core.verdict import Reason
 from vswitch.worker import Worker
 

@@ -1,0 +1,98 @@
+"""`vswitch lab`, of a lab that runs: its switches and guests, commands in them, and whether all reach each other."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vswitch.cli.app import PASS, Json
+from vswitch.cli.lab import lab_app
+from vswitch.cli.labs import Named, Which, client, sockets
+from vswitch.control.client import CallError, Client
+
+
+@lab_app.command()
+def status(which: Which = None, as_json: Json = False) -> None:
+    """Show a lab's switches and guests, or all labs that run where there are several.
+
+    Example: vswitch lab status --json
+    """
+    running = sockets()
+    if which is None and len(running) != 1:
+        if as_json:
+            typer.echo(json.dumps([Client(path).call("GET", "lab") for path in running.values()]))
+        else:
+            typer.echo("\n".join(running) if running else "no lab runs; start one with `vswitch lab up FILE`")
+        return
+    answer = client(which).call("GET", "lab")
+    if as_json:
+        typer.echo(json.dumps(answer))
+        return
+    from vswitch.cli import labtables
+
+    labtables.show(answer)
+
+
+@lab_app.command("exec", context_settings=PASS)
+def execute(
+    guest: Annotated[str, typer.Argument(metavar="GUEST", help="A guest of the lab.")],
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="What to run there.")],
+    lab: Named = None,
+) -> None:
+    """Run COMMAND in a guest: in its network, with its environment, and with the names of the other guests.
+
+    The exit status is that of COMMAND.
+
+    Example: vswitch lab exec h1 -- ping -c 1 h2
+    """
+    from vswitch.lab.entering import Quarters, become
+    from vswitch.ports import PortError
+
+    answer = client(lab).call("GET", "lab")
+    row = next((row for row in answer["guests"] if row["guest"] == guest), None)
+    if row is None:
+        there = ", ".join(row["guest"] for row in answer["guests"][:20]) or "none"
+        raise CallError(f"there is no guest {guest} in {answer['name']}; the guests are {there}", 2)
+    if row["kind"] == "qemu":
+        raise CallError(f"{guest} is a virtual machine: what is inside is reached by its own network or console", 2)
+    try:
+        become(Quarters(guest, row["netns"], Path(answer["hosts"])), command, row["environment"])
+    except PortError as error:
+        raise CallError(str(error)) from error
+    except OSError as error:
+        print(f"vswitch: cannot run {command[0]}: {error.strerror}", file=sys.stderr)  # noqa: T201
+        sys.exit(127 if isinstance(error, FileNotFoundError) else 126)
+
+
+@lab_app.command()
+def ping(
+    lab: Named = None,
+    guests: Annotated[list[str] | None, typer.Argument(metavar="[GUEST]...", help="Only from and to these.")] = None,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, max=60, help="How long an answer may take.")
+    ] = 2.0,
+    as_json: Json = False,
+) -> None:
+    """Ping from every guest to every other one, as Mininet's pingall; exit status 1 where an answer lacks.
+
+    Example: vswitch lab ping --json
+    """
+    from vswitch.lab import pinging
+    from vswitch.ports import PortError
+
+    answer = client(lab).call("GET", "lab")
+    try:
+        result = pinging.ping_all(pinging.hosts(answer, guests or None), timeout)
+    except PortError as error:
+        raise CallError(str(error)) from error
+    if as_json:
+        typer.echo(json.dumps(result.as_json()))
+    else:
+        for line in result.lines():
+            typer.echo(line)
+    if result.lost:
+        sys.exit(1)
