@@ -184,7 +184,7 @@ def test_what_is_achieved_is_told_by_the_api_and_the_metrics() -> None:
 
     class Registry:
         def collect(self) -> Iterator[Metric]:
-            return families("s", [row("b", "out", found)])
+            return families("s", [row("b", "out", link.wire, link.now)])
 
     text = generate_latest(Registry()).decode()
     labels = 'direction="out",port="b",switch="s"'

@@ -15,8 +15,9 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from vswitch.control import status
 from vswitch.control.config import reading as config
-from vswitch.control.metrics import exporter
+from vswitch.control.metrics import exporter, fastpath
 from vswitch.control.metrics.exporter import Exporter
 from vswitch.control.metrics.groups import GROUPS
 from vswitch.control.metrics.loop import WINDOW, LoopLag
@@ -26,6 +27,7 @@ from vswitch.core.stats import CASTS
 from vswitch.core.verdict import Reason
 from vswitch.observe.capture import Capture, Wanted
 from vswitch.ports.host import Host
+from vswitch.stages.impairment.figures import Figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -147,6 +149,51 @@ def test_bursts_and_misses_make_hits(lab: Lab) -> None:
     assert [told["vswitch_burst_frames_bucket", bound] for bound in ("1.0", "2.0", "4.0", "128.0", "256.0")] == [
         5, 5, 7, 7, 8,
     ]  # fmt: skip
+
+
+def test_misses_are_of_the_same_moment_as_frames(lab: Lab) -> None:
+    """Frames that come while a copy pauses are no hits that the next scrape takes back."""
+    engine, hits = lab.service.engine, []
+    for _ in range(2):
+        rows = []
+        for row in fastpath.copy(lab.service):
+            rows.append(row)
+            engine.turns[1] += 1
+            engine.flow_cache.misses += 1
+        told = {family.name: family.samples[0].value for family in fastpath.families("lab", rows)}
+        hits.append(told["vswitch_flow_cache_hits"])
+    assert hits == [0, 0]
+
+
+def test_a_scrape_sorts_and_adds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes long to find of an impairment is not looked for on the loop."""
+
+    def held_up(_: Figures) -> float:
+        raise AssertionError("this would hold the loop up")
+
+    for name in ("p99", "mean"):
+        monkeypatch.setattr(Figures, name, property(held_up))
+    lab = Lab("a", impair={"in": {"reorder": "2%", "delay": "1ms"}, "out": {"corrupt": "3%"}})
+    try:
+        told = lab.samples()
+    finally:
+        lab.close()
+    assert told["vswitch_impair_asked_reorder_ratio", "in", "a"] == 0.02
+    assert told["vswitch_impair_asked_corrupt_ratio", "out", "a"] == 0.03
+
+
+def test_rows_of_ports_are_made_in_slices(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames have their turn between two; a port may be gone by then."""
+    monkeypatch.setattr(status, "SLICE", -1.0)
+
+    async def ask() -> list[str]:
+        asked = asyncio.ensure_future(lab.service.ports())
+        await asyncio.sleep(0)
+        assert not asked.done()
+        await lab.service.delete_port("b")
+        return [row.port for row in await asked]
+
+    assert lab._runner.run(ask()) == ["a"]
 
 
 def test_what_captures_lost_stays_counted_when_they_end(lab: Lab) -> None:

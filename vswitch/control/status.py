@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from vswitch import __version__
 from vswitch.control.api import guests
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from vswitch.core.vlan import PortVlan
     from vswitch.engine import Engine
     from vswitch.observe.capture import Capture
+
+
+SLICE: Final = 200e-6
+"""Seconds for which rows are made before frames have their turn."""
 
 
 class NotFoundError(Exception):
@@ -71,9 +76,17 @@ class Status:
             fdb_flaps=self.chronicle.history.flaps,
         )
 
-    def ports(self) -> list[PortRow]:
-        """Every port with its counters."""
-        return [self.port(name) for name in self.switch.ports]
+    async def ports(self) -> list[PortRow]:
+        """Every port with its counters. Frames have their turn after each slice, in which ports may come and go."""
+        rows = []
+        began = time.perf_counter()
+        for name in list(self.switch.ports):
+            if name in self.switch.ports:
+                rows.append(self.port(name))
+            if time.perf_counter() - began > SLICE:
+                await asyncio.sleep(0)
+                began = time.perf_counter()
+        return rows
 
     def port(self, name: str) -> PortRow:
         """One port with its counters."""

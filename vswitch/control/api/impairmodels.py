@@ -10,6 +10,8 @@ from vswitch.stages.impair import Impair
 from vswitch.stages.impairment.spec import Every, Gilbert
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from vswitch.control.config.impairment import DirectionConfig
     from vswitch.core.port import BridgePort
     from vswitch.core.switch import Switch
@@ -32,6 +34,14 @@ class Asked(BaseModel):
     reorder: float
     corrupt: float
     rate: int
+
+    @classmethod
+    def of(cls, wire: Wire, now: float) -> Self:
+        """By now; what is asked for may change in the course of time."""
+        line = wire.at(now)
+        shares: dict[str, Any] = {name: share.share if (share := getattr(line, name)) else 0.0 for name in _SHARES}
+        rate, loss = _rate(line.rate, line.trace), _expected(line.loss)
+        return cls.model_construct(delay=line.delay, jitter=line.jitter, loss=loss, rate=rate, **shares)
 
 
 class Achieved(BaseModel):
@@ -99,12 +109,8 @@ class DirectionRow(BaseModel):
 
     @classmethod
     def of(cls, config: DirectionConfig, wire: Wire, now: float) -> Self:
-        """By now; what is asked for may change in the course of time."""
-        line = wire.at(now)
-        shares: dict[str, Any] = {name: share.share if (share := getattr(line, name)) else 0.0 for name in _SHARES}
-        rate, loss = _rate(line.rate, line.trace), _expected(line.loss)
-        asked = Asked(delay=line.delay, jitter=line.jitter, loss=loss, rate=rate, **shares)
-        return cls.model_construct(config=config.dump(), asked=asked, achieved=Achieved.of(wire, now))
+        """By now."""
+        return cls.model_construct(config=config.dump(), asked=Asked.of(wire, now), achieved=Achieved.of(wire, now))
 
 
 class PortImpairment(BaseModel):
@@ -122,15 +128,25 @@ _SHARES = ("duplicate", "reorder", "corrupt")
 
 def impairment_of(switch: Switch, port: BridgePort, config: Any, now: float) -> PortImpairment | None:
     """Of a port with this `ImpairConfig`; None where it has none."""
+    if config is None or not any(isinstance(stage, Impair) for stage in switch.stages):
+        return None
+    directions: dict[Literal["in", "out"], DirectionRow] = {
+        name: DirectionRow.of(direction, wire, now) for name, direction, wire in impaired(switch, port, config)
+    }
+    return PortImpairment.model_construct(preset=config.preset, seed=config.seed, directions=directions)
+
+
+def impaired(
+    switch: Switch, port: BridgePort, config: Any
+) -> Iterator[tuple[Literal["in", "out"], DirectionConfig, Wire]]:
+    """The directions of a port with this `ImpairConfig` or None that are impaired."""
     stage = next((stage for stage in switch.stages if isinstance(stage, Impair)), None)
     if config is None or stage is None:
-        return None
-    directions: dict[Literal["in", "out"], DirectionRow] = {}
+        return
     for name in _DIRECTIONS:
         direction, wire = config.direction(name), stage.wire(port, sent=name == "out")
         if direction is not None and wire is not None:
-            directions[name] = DirectionRow.of(direction, wire, now)
-    return PortImpairment.model_construct(preset=config.preset, seed=config.seed, directions=directions)
+            yield name, direction, wire
 
 
 _DIRECTIONS: tuple[Literal["in", "out"], ...] = ("in", "out")

@@ -20,15 +20,17 @@ _LABELS: Final = ("switch",)
 
 
 def copy(service: Service) -> Iterator[Row]:
-    """Flows, misses, generation; then how many turns there were of each number of frames."""
+    """Flows, misses, generation, and how many turns there were of each number of frames.
+
+    All of one moment, or misses would be missing from frames, and hits that are no more would go back.
+    """
     engine = service.engine
-    yield len(engine.flow_cache), engine.flow_cache.misses, service.switch.generation
-    yield tuple(engine.turns)
+    yield len(engine.flow_cache), engine.flow_cache.misses, service.switch.generation, tuple(engine.turns)
 
 
 def families(switch: str, rows: Sequence[Row]) -> Iterator[Metric]:
     """A frame that came in was either known to a table or not, so hits need no counter of their own."""
-    (flows, misses, generation), turns = rows
+    ((flows, misses, generation, turns),) = rows
     frames = sum(number * count for number, count in enumerate(turns))
     kept = GaugeMetricFamily("vswitch_flow_cache_flows", "Flows that the fast path knows", labels=_LABELS)
     kept.add_metric([switch], flows)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
-from vswitch.control.api.impairmodels import impairment_of
+from vswitch.control.api.impairmodels import Asked, impaired
 from vswitch.control.metrics.group import PORT, Group, Row
 from vswitch.stages.impairment.figures import BOUNDS
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from vswitch.control.api.impairmodels import DirectionRow
     from vswitch.control.service import Service
+    from vswitch.stages.impairment.wire import Wire
 
 _LABELS: Final = (*PORT, "direction")
 _ASKED: Final = (
@@ -25,13 +25,15 @@ _ASKED: Final = (
     ("jitter", "vswitch_impair_asked_jitter_seconds", "Jitter that was asked for"),
     ("loss", "vswitch_impair_asked_loss_ratio", "Share of frames that is to be lost"),
     ("duplicate", "vswitch_impair_asked_duplicate_ratio", "Share of frames that is to come twice"),
+    ("reorder", "vswitch_impair_asked_reorder_ratio", "Share of frames that is to leave without delay"),
+    ("corrupt", "vswitch_impair_asked_corrupt_ratio", "Share of frames that is to have bits turned"),
     ("rate", "vswitch_impair_asked_rate_bits_per_second", "Rate that was asked for, 0 for none"),
 )
 _FATES: Final = (
-    ("came", "frames"),
+    ("came", "offered"),
     ("passed", "passed"),
     ("lost", "lost"),
-    ("queue_full", "queue_full"),
+    ("queue_full", "full"),
     ("duplicated", "duplicated"),
     ("reordered", "reordered"),
     ("corrupted", "corrupted"),
@@ -39,29 +41,27 @@ _FATES: Final = (
 
 
 def copy(service: Service) -> Iterator[Row]:
-    """Of every impaired direction."""
+    """Of every impaired direction. What has to be sorted or added up first is none of it."""
     now = service.engine.clock()
     for name, port in list(service.config.ports.items()):
         bridge = service.switch.ports.get(name)
-        impairment = impairment_of(service.switch, bridge, port.impair, now) if bridge is not None else None
-        for direction, found in impairment.directions.items() if impairment is not None else ():
-            yield row(name, direction, found)
+        if bridge is not None and port.impair is not None:
+            for direction, _, wire in impaired(service.switch, bridge, port.impair):
+                yield row(name, direction, wire, now)
 
 
-def row(port: str, direction: str, found: DirectionRow) -> Row:
+def row(port: str, direction: str, wire: Wire, now: float) -> Row:
     """Figures asked for, frames by fate, bytes, frames held, delay of all together, and frames by delay."""
-    achieved = found.achieved
-    asked = tuple(getattr(found.asked, key) for key, *_ in _ASKED)
-    fates = tuple(getattr(achieved, key) for _, key in _FATES)
+    figures, asked = wire.figures, Asked.of(wire, now)
     return (
         port,
         direction,
-        asked,
-        fates,
-        achieved.bytes,
-        achieved.held,
-        achieved.delay_sum,
-        tuple(achieved.delay_buckets),
+        tuple(getattr(asked, key) for key, *_ in _ASKED),
+        tuple(getattr(figures, key) for _, key in _FATES),
+        figures.passed_octets,
+        len(wire),
+        figures.delay_sum,
+        tuple(figures.buckets),
     )
 
 

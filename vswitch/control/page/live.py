@@ -220,11 +220,11 @@ class Live:
     async def _state(self, late: float) -> State:
         service = self._service
         flows = await self._talkers.busiest()
-        fdb = service.switch.fdb
+        fdb, at = service.switch.fdb, service.engine.clock()
         return State.model_construct(
             type="state",
-            at=service.engine.clock(),
-            ports=service.ports(),
+            at=at,
+            ports=await service.ports(),
             fdb=Fdb(entries=len(fdb), limit=fdb.limit, moves=fdb.moves, flaps=service.chronicle.history.flaps),
             flows=flows,
             loop=Loop(lag=round(late, 4)),
