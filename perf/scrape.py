@@ -79,7 +79,9 @@ def count() -> dict[str, dict[str, float]]:
 
 
 async def _measure() -> dict[str, dict[str, float]]:
-    ports = {f"port{number}": {"fd": f"port{number}"} for number in range(PORTS)}
+    impaired = {"delay": "10ms", "jitter": "1ms", "loss": "0.5%"}
+    impair = {"in": impaired, "out": impaired}
+    ports = {f"port{number}": {"fd": f"port{number}", "impair": impair} for number in range(PORTS)}
     listen = f"127.0.0.1:{_free_port()}"
     service = Service(config.validate({"name": "scrape", "ports": ports, "metrics": {"listen": listen}}), Host())
     await service.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import http.client
 import os
 import re
@@ -326,3 +327,35 @@ def test_a_caller_that_says_nothing_does_not_keep_others_waiting(lab: Lab) -> No
         for each in silent:
             each.close()
     assert refused(f"http://127.0.0.1:{port}/other").code == 404
+
+
+def test_what_a_caller_asks_for_it_gets(lab: Lab) -> None:
+    """Formats, compression, methods and paths, at an address of IPv6."""
+    port = free_port()
+    running = lab.start({"a": {}}, metrics={"listen": f"[::1]:{port}"})
+
+    def ask(method: str, path: str, **headers: str) -> tuple[int, http.client.HTTPMessage, bytes]:
+        with closing(http.client.HTTPConnection("::1", port, timeout=30)) as connection:
+            connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read()
+
+    opened = "application/openmetrics-text; version=1.0.0"
+    status, headers, octets = ask(
+        "GET", "/metrics", Accept=f"{opened}; q=0.9, text/plain; q=0.5", Accept_Encoding="gzip"
+    )
+    assert (status, headers["Content-Encoding"]) == (200, "gzip")
+    assert headers["Content-Type"].startswith(opened)
+    assert gzip.decompress(octets).endswith(b"\n# EOF\n")
+    for accept in ("text/plain; version=0.0.4", "application/openmetrics-text; version=abc", ";;q=,"):
+        status, headers, octets = ask("GET", "/metrics", Accept=accept)
+        assert (status, headers["Content-Type"]) == (200, "text/plain; version=0.0.4; charset=utf-8"), accept
+        assert headers["Content-Encoding"] is None
+        assert samples(parse_text(octets.decode()))["vswitch_port_up", "a"] == 1
+    status, headers, octets = ask("HEAD", "/metrics")
+    assert (status, headers["Content-Type"].split(";")[0], octets) == (200, "text/plain", b"")
+    assert [ask("GET", path)[0] for path in ("/", "/metrics/", "/metrics/../metrics")] == [404, 404, 404]
+    for method in ("POST", "PUT", "DELETE"):
+        status, headers, _ = ask(method, "/metrics")
+        assert (status, headers["Allow"]) == (405, "GET,HEAD")
+    assert "Traceback" not in running.log.read_text()

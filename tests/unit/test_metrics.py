@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
@@ -21,6 +20,8 @@ from vswitch.control.metrics import exporter, fastpath
 from vswitch.control.metrics.exporter import Exporter
 from vswitch.control.metrics.groups import GROUPS
 from vswitch.control.metrics.loop import WINDOW, LoopLag
+from vswitch.control.metrics.negotiation import OPENMETRICS as OPEN
+from vswitch.control.metrics.negotiation import TEXT, compressed, wanted
 from vswitch.control.metrics.server import Collected
 from vswitch.control.service import Service
 from vswitch.core.stats import CASTS
@@ -32,6 +33,7 @@ from vswitch.stages.impairment.figures import Figures
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from vswitch.control.metrics.negotiation import Format
     from vswitch.core.stats import PortCounters
 
 DOCUMENT = Path(__file__).parents[2] / "docs/metrics.md"
@@ -73,8 +75,7 @@ class Lab:
         return rows
 
     def render(self, accept: str = "") -> str:
-        encode, _ = choose_encoder(accept)
-        return encode(Collected("lab", self.rows())).decode()
+        return wanted(accept).render(Collected("lab", self.rows())).decode()
 
     def samples(self) -> Samples:
         return samples(parse_text(self.render()))
@@ -219,6 +220,38 @@ def test_both_formats_say_the_same(lab: Lab) -> None:
         key: value for key, value in theirs.items() if not key[0].startswith(moving)
     }
     assert set(ours) == set(theirs)
+
+
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        ("", TEXT),
+        ("*/*", TEXT),
+        ("application/json", TEXT),
+        ("application/openmetrics-text", OPEN),
+        ("Application/OpenMetrics-Text; Version=1.0.0; charset=utf-8", OPEN),
+        ("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4", OPEN),
+        ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.9", TEXT),
+        ("text/plain;q=0.5,application/openmetrics-text;version=1.0.0;q=0.6", OPEN),
+        ("application/openmetrics-text;version=1.0.0;q=0", TEXT),
+        ("application/openmetrics-text;version=1.0.0;q=0.6,*/*;q=0.7", TEXT),
+        ("application/openmetrics-text;version=0.0.1,text/plain;q=0.5", TEXT),
+        ("application/openmetrics-text;version=abc", TEXT),
+        ("application/openmetrics-text;version=1.0.0;q=nan", TEXT),
+        ("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;q=0.3,*/*;q=0.1", OPEN),
+        (";;=,,q=;", TEXT),
+    ],
+)
+def test_the_format_is_the_one_that_weighs_most(accept: str, form: Format) -> None:
+    assert wanted(accept) is form
+
+
+@pytest.mark.parametrize(
+    ("encodings", "expected"),
+    [("", False), ("identity", False), ("gzip", True), ("br, GZIP;q=0.5", True), ("gzip;q=0", False), ("*", False)],
+)
+def test_compression_is_for_who_asks_for_it(encodings: str, *, expected: bool) -> None:
+    assert compressed(encodings) is expected
 
 
 @pytest.mark.program("promtool")

@@ -14,11 +14,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
-from prometheus_client.exposition import choose_encoder
 
 from vswitch.control.metrics.channel import SNAPSHOT, receive, send
 from vswitch.control.metrics.credentials import CredentialsError, Passwords, server_context
 from vswitch.control.metrics.groups import GROUPS
+from vswitch.control.metrics.negotiation import compressed, render, wanted
 from vswitch.worker import Worker
 
 if TYPE_CHECKING:
@@ -72,14 +72,17 @@ class Server:
     async def _metrics(self, request: web.Request) -> web.Response:
         if not await self._may(request.headers.get("Authorization", "")):
             raise web.HTTPUnauthorized(headers={"WWW-Authenticate": 'Basic realm="vswitch metrics", charset="UTF-8"'})
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        form = wanted(_header(request, "Accept"))
+        compress = compressed(_header(request, "Accept-Encoding"))
         try:
             rows = await asyncio.wait_for(self._snapshot(), PATIENCE)
         except TimeoutError:
             self.over.set()  # an answer that comes yet would be taken for the next one; there is another process soon
             raise web.HTTPServiceUnavailable(text="the switch does not answer\n") from None
-        body = await self._worker.run(partial(encode, Collected(self._switch, rows)))
-        return web.Response(body=body, headers={"Content-Type": content_type})
+        collected = Collected(self._switch, rows)
+        body = await self._worker.run(partial(render, form, collected, compress=compress))
+        headers = {"Content-Type": form.content_type, "Vary": "Accept, Accept-Encoding"}
+        return web.Response(body=body, headers=headers | ({"Content-Encoding": "gzip"} if compress else {}))
 
     async def _may(self, authorization: str) -> bool:
         passwords = self._passwords
@@ -102,6 +105,11 @@ class Server:
         with suppress(EOFError):
             while True:
                 self._answers.put_nowait(await receive(self._reader))
+
+
+def _header(request: web.Request, name: str) -> str:
+    """All of it: a header may come in several lines (RFC 9110, section 5.3)."""
+    return ",".join(request.headers.getall(name, ()))
 
 
 async def serve() -> None:
