@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.program("chromium"), pytest.mark.program("chromedriver
 
 PORTS = 12
 VIEWS = ["ports", "stations", "vlans", "drops", "talkers", "history", "mirrors"]
-TABS = ["Counters", "Capture", "Explain", "Frames"]
+TABS = ["Counters", "Impairments", "Capture", "Explain", "Frames"]
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +80,61 @@ def test_axe_finds_nothing_in_a_port(shown: Shown, theme: str, size: tuple[int, 
     browser.press("?")
     browser.find("dialog .keys")
     assert browser.axe() == []
+
+
+IN_SIGHT = """
+const box = document.querySelector(arguments[0]).getBoundingClientRect();
+return box.left >= 0 && box.right <= innerWidth;"""
+
+
+def test_what_is_chosen_is_seen_on_a_phone(shown: Shown) -> None:
+    """Of views and tabs that do not fit, and of a table what it is about."""
+    browser = shown.browser
+    browser.size(*PHONE)
+    shown.open("mirrors")
+    until(lambda: browser.run(IN_SIGHT, "nav [aria-current]"), "the view's name")
+    shown.go("ports")
+    until(lambda: browser.run(IN_SIGHT, "nav [aria-current]"), "that of another")
+    shown.go("talkers")
+    browser.find("main tbody tr")
+    assert browser.run(IN_SIGHT, "main thead th:nth-child(3)"), "who carries how much"
+    shown.go("ports/node05")
+    browser.click("[role=tab]", "Frames")
+    until(lambda: browser.run(IN_SIGHT, "[aria-selected=true]"), "the tab")
+    browser.find(".frames tbody tr")
+    assert browser.run(IN_SIGHT, ".frames .line"), "what a frame says"
+
+
+def test_names_are_shown_letter_by_letter(shown: Shown) -> None:
+    """Some typefaces draw an x between digits as a multiplication sign; where none of them is, this says nothing."""
+    shown.open()
+    wide = """
+        const measure = (text) => {
+            const span = Object.assign(document.createElement('span'), {textContent: text});
+            document.body.append(span);
+            const width = span.getBoundingClientRect().width;
+            span.remove();
+            return width;
+        };
+        document.body.style.fontFamily = 'Inter';
+        const apart = measure('2') + measure('x') + measure('4');
+        return [measure('2x4'), apart];"""
+    together, apart = shown.browser.run(wide)
+    assert together == pytest.approx(apart, abs=0.2)
+
+
+def test_a_rate_that_is_not_known_yet_is_no_zero(shown: Shown) -> None:
+    browser = shown.open()
+    browser.run("""
+        window.__first = null;
+        new MutationObserver(() => {
+            const cell = document.querySelector("main tbody tr td:nth-child(3)");
+            if (cell && location.hash === "#/talkers") window.__first ??= cell.innerText;
+        }).observe(document.body, {childList: true, subtree: true, characterData: true});""")
+    shown.go("talkers")
+    until(lambda: browser.run("return window.__first"), "the first of them")
+    assert browser.run("return window.__first") == "…"
+    until(lambda: "bit/s" in browser.text("main tbody tr td:nth-child(3)"), "the rate")
 
 
 def test_who_wants_no_motion_has_none(shown: Shown) -> None:

@@ -1,11 +1,13 @@
 // Tabs: the arrow keys go from one to the next.
-import { useRef } from "./vendor/hooks.js";
+import { useEffect, useRef } from "./vendor/hooks.js";
 import { html } from "./html.js";
+import { inSight } from "./sight.js";
 
 /** @param {{label: string, tabs: {key: string, title: string, body: () => any}[], current: string, choose: (key: string) => void}} props */
 export function Tabs({ label, tabs, current, choose }) {
   const list = useRef(null);
   const shown = tabs.find((tab) => tab.key === current) ?? tabs[0];
+  useEffect(() => inSight(list.current, "[aria-selected=true]"), [shown.key]);
   const keys = (event) => {
     const at = tabs.indexOf(shown);
     const next = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: tabs.length - 1 }[event.key];

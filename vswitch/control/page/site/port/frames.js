@@ -32,7 +32,7 @@ export function Frames({ port, show }) {
       ${rows.length === 0 && html`<p class="empty">No frame has passed yet.</p>`}
       ${rows.length > 0 && html`<table>
         <caption class="unseen">The last frames of ${port}, the newest first</caption>
-        <thead><tr><th scope="col">Time</th><th scope="col">Way</th><th scope="col" class="number">VLAN</th><th scope="col" class="number">Octets</th><th scope="col">What it says</th></tr></thead>
+        <thead><tr><th scope="col">Time</th><th scope="col">Way</th><th scope="col" class="number some">VLAN</th><th scope="col" class="number some">Octets</th><th scope="col">What it says</th></tr></thead>
         <tbody>${rows.map((row, index) => html`<${Row} key=${`${row.at} ${index}`} row=${row} />`)}</tbody>
       </table>`}
     </div>
@@ -42,8 +42,8 @@ export function Frames({ port, show }) {
 const Row = ({ row }) => html`<tr class=${row.reason ? "bad" : ""}>
   <td><time>${clock(new Date(row.at * 1000))}</time></td>
   <td>${row.direction}</td>
-  <td class="number">${row.vlan ?? "–"}</td>
-  <td class="number">${row.length}</td>
+  <td class="number some">${row.vlan ?? "–"}</td>
+  <td class="number some">${row.length}</td>
   <td class="line">${row.line}${row.reason && html` <code>${row.reason}</code>`}
     ${row.marks.map((mark) => html` <em class="bad">${typeof mark === "string" ? mark : `${mark.mark}${mark.detail ? `: ${mark.detail}` : ""}`}</em>`)}</td>
 </tr>`;

@@ -10,9 +10,9 @@ import { octets, span } from "../units.js";
 const key = (row) => `${row.port} ${row.source} ${row.destination} ${row.vlan}`;
 
 const COLUMNS = [
-  { title: "From", value: (row) => row.source, cell: (row) => html`<code>${row.source}</code> <${PortName} name=${row.port} />` },
-  { title: "To", value: (row) => row.destination, cell: (row) => html`<code>${row.destination}</code> ${row.egress.length ? html`<${PortNames} names=${row.egress} most=${3} />` : html`<em class="bad">${row.reason}</em>`}` },
-  { title: "Now", number: true, value: (row) => row.now, cell: (row) => html`<${Rate} value=${row.now} unit="bit/s" />` },
+  { title: "From", value: (row) => row.source, cell: (row) => html`<span class="party"><code>${row.source}</code> <${PortName} name=${row.port} /></span>` },
+  { title: "To", value: (row) => row.destination, cell: (row) => html`<span class="party"><code>${row.destination}</code> ${row.egress.length ? html`<${PortNames} names=${row.egress} most=${3} />` : html`<em class="bad">${row.reason}</em>`}</span>` },
+  { title: "Now", number: true, value: (row) => row.now ?? 0, cell: (row) => (row.now === null ? "…" : html`<${Rate} value=${row.now} unit="bit/s" />`) },
   { title: "Octets", number: true, room: "some", value: (row) => row.bytes, cell: (row) => octets(row.bytes) },
   { title: "Frames", number: true, room: "wide", value: (row) => row.frames, cell: (row) => html`<${Count} value=${row.frames} />` },
   { title: "VLAN", number: true, room: "some", value: (row) => row.vlan ?? 0, cell: (row) => row.vlan ?? "–" },
@@ -31,7 +31,7 @@ export function Talkers() {
   <//>`;
 }
 
-/** The rows with what they carry now, from this answer and the one before. */
+/** The rows with what they carry now, from this answer and the one before; null where there was none. */
 function useRates({ data, at }) {
   const looks = useRef({ at: 0, bytes: new Map(), rows: [] });
   const last = looks.current;
@@ -39,7 +39,8 @@ function useRates({ data, at }) {
     const seconds = last.at ? at - last.at : 0;
     const rate = (row) => {
       const before = last.bytes.get(key(row));
-      return seconds && before !== undefined ? (Math.max(0, row.bytes - before) * 8) / seconds : 0;
+      if (!seconds) return null;
+      return before === undefined ? 0 : (Math.max(0, row.bytes - before) * 8) / seconds;
     };
     const rows = data.map((row) => ({ ...row, now: rate(row) }));
     looks.current = { at, bytes: new Map(data.map((row) => [key(row), row.bytes])), rows };
