@@ -169,6 +169,19 @@ def test_a_frame_that_is_typed_is_explained_rule_by_rule(shown: Shown) -> None:
     rows = browser.all(".steps tbody tr")
     assert [row.find_element("css selector", "th").text for row in rows] == [step["rule"] for step in steps]
     assert "reserved_address" in rows[-1].text
+    mono = browser.run("return getComputedStyle(document.querySelector('textarea')).fontFamily")
+    assert "monospace" in mono, "octets stand under octets"
+
+
+def test_a_frame_that_no_port_lets_out_is_said_to_have_a_reason_at_each(shown: Shown) -> None:
+    browser = shown.open("ports/web", token=False)
+    browser.click("[role=tab]", "Explain")
+    long = "ffffffffffff 020000000001 0800" + "00" * 9000
+    browser.run("document.querySelector('textarea').value = arguments[0]", long)
+    browser.run("document.querySelector('textarea').dispatchEvent(new Event('input', {bubbles: true}))")
+    browser.click("form button[type=submit]")
+    until(lambda: "each port has a reason" in browser.text(".verdict"), "the sentence")
+    assert "oversize" in browser.text("[role=tabpanel]")
 
 
 def test_frames_are_shown_as_they_pass_and_only_with_the_token(shown: Shown) -> None:
@@ -316,6 +329,7 @@ def test_it_comes_back_after_the_switch_does(shown: Shown) -> None:
     browser = shown.open()
     shown.running.stop()
     until(lambda: f"{shown.tag} is gone." in browser.text("#gone"), "the banner")
+    assert [each.text for each in browser.all(".chart .values dd")] == ["–", "–"], "nothing is known, which is no zero"
     shown.running.start()
     until(lambda: not browser.all("#gone"), "the page to come back")
     until(lambda: shown.value("cache", DROPS) > 0 or shown.value("web", IN) > 0, "traffic again")

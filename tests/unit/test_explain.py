@@ -6,6 +6,7 @@ import pytest
 
 from tests.unit.frames import BROADCAST, LLDP, A, B, C, leaving, raw
 from tests.unit.test_switch import C_TAG, Lab
+from vswitch.control.api.explain import octets_of
 from vswitch.core.explain import Explanation, explain
 from vswitch.core.mac import parse_mac
 from vswitch.core.offload import PLAIN
@@ -143,3 +144,10 @@ def test_it_changes_nothing_and_says_what_then_happens(lab: Lab) -> None:
 
 def counters(lab: Lab) -> object:
     return [list(port.counters.values) for port in lab.switch.ports.values()]
+
+
+@pytest.mark.parametrize("words", ["zz", "abc", "ff ff f"])
+def test_what_is_no_frame_is_said_in_words_of_ours(words: str) -> None:
+    assert octets_of("ff:ff-01 02") == b"\xff\xff\1\2"
+    with pytest.raises(ValueError, match="not hexadecimal: two digits stand for an octet"):
+        octets_of(words)

@@ -51,8 +51,10 @@ def octets_of(frame: str) -> bytes:
     """A frame from hexadecimal digits. Raises ValueError."""
     try:
         return bytes.fromhex(frame.replace(":", " ").replace("-", " "))
-    except ValueError as error:
-        raise ValueError(f"the frame is not hexadecimal: {error}") from None
+    except ValueError:
+        raise ValueError(
+            "the frame is not hexadecimal: two digits stand for an octet, as in ffffffffffff 020000000001 0806"
+        ) from None
 
 
 async def _explain(service: Service, request: web.Request) -> ExplanationModel:

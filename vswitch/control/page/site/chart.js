@@ -28,7 +28,7 @@ export function Chart({ samples, label, height = 220 }) {
       <${Choice} label="Span" options=${SPANS} value=${seconds} choose=${setSeconds} />
       <dl class="values">
         ${names.map((name, number) => html`<div key=${name} class=${name.toLowerCase()}>
-          <dt>${name}</dt><dd>${samples && index >= 0 ? say(samples[columns[number]][index] ?? 0) : "–"}</dd>
+          <dt>${name}</dt><dd>${told(samples?.[columns[number]][index], say)}</dd>
         </div>`)}
       </dl>
     </div>
@@ -36,6 +36,9 @@ export function Chart({ samples, label, height = 220 }) {
       label=${`${label}: ${summary(samples, columns, names, say, seconds)}`} />
   </div>`;
 }
+
+/** A value, but where there is a gap. */
+const told = (value, say) => (typeof value === "number" ? say(value) : "–");
 
 function summary(samples, columns, names, say, seconds) {
   if (!samples?.at.length) return "nothing yet";

@@ -43,7 +43,7 @@ function Answer({ answer }) {
   const { verdict, reason, meaning, vlan, steps, ports, mirrors } = answer;
   return html`<div class=${`answer ${verdict}`}>
     <p class="verdict"><strong>${verdict === "dropped" ? "Dropped" : "Forwarded"}</strong>
-      ${reason && html` <code>${reason}</code>`}${meaning && html` ${meaning}`}${!reason && vlan && ` in VLAN ${vlan}`}</p>
+      ${reason && html` <code>${reason}</code>`}${meaning && html` ${meaning}`}${!reason && vlan && ` in VLAN ${vlan}`}${!reason && verdict === "dropped" && ": each port has a reason not to let it out."}</p>
     <${Steps} caption="Rules, in their order" first="Rule" rows=${steps.map((step) => ({ ...step, name: step.rule }))} />
     ${ports.length > 0 && html`<${Steps} caption="Ports that it might leave by" first="Port" rows=${ports.map((step) => ({ ...step, name: html`<${PortName} name=${step.port} />`, leaves: true }))} />`}
     ${mirrors.length > 0 && html`<${Steps} caption="Copies of mirrors" first="Mirror" rows=${mirrors.map((step) => ({ ...step, name: step.mirror, leaves: true }))} />`}

@@ -9,7 +9,7 @@ import { whole } from "../units.js";
 const COLUMNS = [
   { title: "Reason", value: (row) => row.reason, cell: (row) => html`<code>${row.reason}</code><small class="meaning">${row.meaning}</small>` },
   { title: "Now", number: true, value: (row) => row.rate, cell: (row) => html`<${Rate} value=${row.rate} unit="/s" />` },
-  { title: "Since the start", number: true, value: (row) => row.count, cell: (row) => html`<${Count} value=${row.count} />` },
+  { title: "In all", number: true, value: (row) => row.count, cell: (row) => html`<${Count} value=${row.count} />` },
   { title: "At", value: (row) => row.ports.length, cell: (row) => html`<${Where} ports=${row.ports} />` },
 ];
 
