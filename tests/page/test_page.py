@@ -329,7 +329,7 @@ def test_it_comes_back_after_the_switch_does(shown: Shown) -> None:
     browser = shown.open()
     shown.running.stop()
     until(lambda: f"{shown.tag} is gone." in browser.text("#gone"), "the banner")
-    assert [each.text for each in browser.all(".chart .values dd")] == ["–", "–"], "nothing is known, which is no zero"
+    assert [each.text for each in browser.all(".chart .values dd")] == ["\u2013"] * 2, "no zero"
     shown.running.start()
     until(lambda: not browser.all("#gone"), "the page to come back")
     until(lambda: shown.value("cache", DROPS) > 0 or shown.value("web", IN) > 0, "traffic again")
