@@ -188,7 +188,7 @@ def test_rows_of_ports_are_made_in_slices(lab: Lab, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(status, "SLICE", -1.0)
 
     async def ask() -> list[str]:
-        asked = asyncio.ensure_future(lab.service.ports())
+        asked = asyncio.ensure_future(lab.service.ports_in_slices())
         await asyncio.sleep(0)
         assert not asked.done()
         await lab.service.delete_port("b")

@@ -76,8 +76,12 @@ class Status:
             fdb_flaps=self.chronicle.history.flaps,
         )
 
-    async def ports(self) -> list[PortRow]:
-        """Every port with its counters. Frames have their turn after each slice, in which ports may come and go."""
+    def ports(self) -> list[PortRow]:
+        """Every port with its counters, at one moment."""
+        return [self.port(name) for name in self.switch.ports]
+
+    async def ports_in_slices(self) -> list[PortRow]:
+        """The same, but frames have their turn after each slice, in which ports may come and go."""
         rows = []
         began = time.perf_counter()
         for name in list(self.switch.ports):

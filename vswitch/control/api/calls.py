@@ -21,7 +21,7 @@ async def _switch(service: Service, _: web.Request) -> models.SwitchInfo:
 
 
 async def _ports(service: Service, _: web.Request) -> list[models.PortRow]:
-    return await service.ports()
+    return await service.ports_in_slices()
 
 
 async def _port(service: Service, request: web.Request) -> models.PortRow:

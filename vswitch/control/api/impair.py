@@ -42,7 +42,7 @@ class ImpairmentRow(Model):
 async def _rows(service: Service, _: web.Request) -> list[ImpairmentRow]:
     return [
         ImpairmentRow.model_construct(port=row.port, impair=row.impair)
-        for row in await service.ports()
+        for row in await service.ports_in_slices()
         if row.impair is not None
     ]
 

@@ -224,7 +224,7 @@ class Live:
         return State.model_construct(
             type="state",
             at=at,
-            ports=await service.ports(),
+            ports=await service.ports_in_slices(),
             fdb=Fdb(entries=len(fdb), limit=fdb.limit, moves=fdb.moves, flaps=service.chronicle.history.flaps),
             flows=flows,
             loop=Loop(lag=round(late, 4)),
