@@ -1,6 +1,7 @@
 """How long a scrape of the metrics keeps the loop from frames: gaps between its turns, at rest and while scraped.
 
-Rendering by a thread, which would be simpler, is measured beside it.
+Each port is impaired in both directions, since those figures are the most that is told of a port. Rendering
+by a thread, which would be simpler, is measured beside it.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 SLICE: Final = 200e-6
-"""Seconds for which rows are made before frames have their turn."""
+"""Seconds for which rows are made, or copied for the metrics, before frames have their turn."""
 
 
 class NotFoundError(Exception):

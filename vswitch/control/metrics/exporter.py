@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from vswitch.control.listening import server_socket
 from vswitch.control.metrics.channel import SNAPSHOT, receive, send
 from vswitch.control.metrics.groups import GROUPS
+from vswitch.control.status import SLICE
 from vswitch.worker import Worker
 
 if TYPE_CHECKING:
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from vswitch.units import ListenAddress
 
 log = logging.getLogger(__name__)
-
-SLICE: Final = 200e-6
-"""Seconds for which a copy goes on before frames have their turn."""
 
 PATIENCE: Final = 30.0
 """Seconds until a server that does not begin is given up."""
