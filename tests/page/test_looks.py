@@ -84,7 +84,7 @@ def test_axe_finds_nothing_in_a_port(shown: Shown, theme: str, size: tuple[int, 
 
 IN_SIGHT = """
 const box = document.querySelector(arguments[0]).getBoundingClientRect();
-return box.left >= 0 && box.right <= innerWidth;"""
+return box.width > 0 && box.left >= 0 && box.right <= innerWidth;"""
 
 
 def test_what_is_chosen_is_seen_on_a_phone(shown: Shown) -> None:
@@ -103,6 +103,24 @@ def test_what_is_chosen_is_seen_on_a_phone(shown: Shown) -> None:
     until(lambda: browser.run(IN_SIGHT, "[aria-selected=true]"), "the tab")
     browser.find(".frames tbody tr")
     assert browser.run(IN_SIGHT, ".frames .line"), "what a frame says"
+
+
+def test_long_names_can_be_told_apart_and_leave_room(shown: Shown) -> None:
+    names = [f"production-database-primary-{end}" for end in ("aaaa", "bbbb")]
+    for number, name in enumerate(names):
+        added = shown.running.vswitch("port", "add", name, "--tap", f"{shown.tag}l{number}")
+        assert added.returncode == 0, added.stderr
+    browser = shown.browser
+    browser.size(*PHONE)
+    try:
+        shown.open()
+        labels = "return [...document.querySelectorAll('.picture .node .name')].map((each) => each.textContent).slice(-2)"
+        until(lambda: [each[-4:] for each in browser.run(labels)] == ["aaaa", "bbbb"], "both, by their ends")
+        assert browser.run(IN_SIGHT, f"main tr[data-row='{names[0]}'] td:nth-child(8)"), "what it drops"
+        assert browser.axe() == []
+    finally:
+        for name in names:
+            shown.running.vswitch("port", "del", name)
 
 
 def test_names_are_shown_letter_by_letter(shown: Shown) -> None:

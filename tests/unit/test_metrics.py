@@ -184,17 +184,21 @@ def test_a_scrape_sorts_and_adds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_rows_of_ports_are_made_in_slices(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Frames have their turn between two; a port may be gone by then."""
+    """Frames have their turn between two, and do not count yet; a port may be gone by then."""
     monkeypatch.setattr(status, "SLICE", -1.0)
 
-    async def ask() -> list[str]:
+    async def ask(gone: str) -> list[tuple[str, int]]:
         asked = asyncio.ensure_future(lab.service.ports_in_slices())
         await asyncio.sleep(0)
         assert not asked.done()
-        await lab.service.delete_port("b")
-        return [row.port for row in await asked]
+        for port in "ab":
+            lab.counters(port).drop(Reason.RUNT)
+        if gone:
+            await lab.service.delete_port(gone)
+        return [(row.port, row.dropped["runt"]) for row in await asked]
 
-    assert lab._runner.run(ask()) == ["a"]
+    assert lab._runner.run(ask("")) == [("a", 0), ("b", 0)]
+    assert lab._runner.run(ask("b")) == [("a", 1)]
 
 
 def test_what_captures_lost_stays_counted_when_they_end(lab: Lab) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vswitch.control.api.history import Chronicle
     from vswitch.control.config.schema import SwitchConfig
     from vswitch.core.port import BridgePort
+    from vswitch.core.stats import PortCounters
     from vswitch.core.switch import Switch
     from vswitch.core.vlan import PortVlan
     from vswitch.engine import Engine
@@ -81,19 +82,20 @@ class Status:
         return [self.port(name) for name in self.switch.ports]
 
     async def ports_in_slices(self) -> list[PortRow]:
-        """The same, but frames have their turn after each slice, in which ports may come and go."""
+        """The same, counters at one moment; frames have their turn after each slice, in which ports may come and go."""
+        counted = [(name, bridge, bridge.counters.copy()) for name, bridge in self.switch.ports.items()]
         rows = []
         began = time.perf_counter()
-        for name in list(self.switch.ports):
-            if name in self.switch.ports:
-                rows.append(self.port(name))
+        for name, bridge, counters in counted:
+            if self.switch.ports.get(name) is bridge:
+                rows.append(self.port(name, counters))
             if time.perf_counter() - began > SLICE:
                 await asyncio.sleep(0)
                 began = time.perf_counter()
         return rows
 
-    def port(self, name: str) -> PortRow:
-        """One port with its counters."""
+    def port(self, name: str, counters: PortCounters | None = None) -> PortRow:
+        """One port with its counters: those of now, unless others are given."""
         bridge = self.bridge(name)
         attached = self.engine.attached[name]
         attachment = attached.port
@@ -110,7 +112,7 @@ class Status:
             queue=Queue.model_construct(length=len(attached.queue), limit=QUEUE),
             vlan=_vlan(bridge.settings.vlan),
             impair=config and impairment_of(self.switch, bridge, config.impair, self.engine.clock()),
-            **PortRow.counters(bridge.counters),
+            **PortRow.counters(counters or bridge.counters),
         )
 
     def bridge(self, name: str) -> BridgePort:

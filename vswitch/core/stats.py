@@ -110,6 +110,12 @@ class PortCounters:
         self.receive = Direction(self.values, RECEIVE)
         self.transmit = Direction(self.values, TRANSMIT)
 
+    def copy(self) -> PortCounters:
+        """Those of this moment."""
+        made = PortCounters()
+        made.values[:] = self.values
+        return made
+
     @property
     def dropped(self) -> dict[Reason, int]:
         """Frames by reason, those reasons included that there was no drop for."""

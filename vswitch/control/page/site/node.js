@@ -42,9 +42,11 @@ function target({ x, y, side }, plan) {
   }[side];
 }
 
+/** Names of one kind differ at their ends as often as where they begin. */
 function shortened(name, plan) {
   const most = plan.width >= NARROW ? 14 : plan.dense ? 13 : 9;
-  return name.length > most ? `${name.slice(0, most - 1)}…` : name;
+  const end = Math.floor((most - 1) / 2);
+  return name.length > most ? `${name.slice(0, most - 1 - end)}…${name.slice(-end)}` : name;
 }
 
 /** What stands below the name, or beside it where there is little room, or not at all where there is none. */

@@ -15,7 +15,7 @@ export function TopTalkers() {
   return html`
     <ol class="lines">
       ${rows.map((row) => html`<li key=${`${row.port} ${row.source} ${row.destination} ${row.vlan}`}>
-        <span class="names" title=${`${row.source} to ${row.destination}`}>${row.port}<span class="to" aria-label="to">→</span>${row.egress.join(" ") || row.reason}</span>
+        <span class="names" title=${`${row.source} to ${row.destination}`}>${row.port}<span class="to" aria-label="to">→</span>${row.egress.length ? row.egress.join(" ") : html`<em class="bad">${row.reason}</em>`}</span>
         <${Rate} value=${row.rate} unit="bit/s" />
       </li>`)}
     </ol>
