@@ -107,15 +107,16 @@ def test_what_is_chosen_is_seen_on_a_phone(shown: Shown) -> None:
 
 def test_long_names_can_be_told_apart_and_leave_room(shown: Shown) -> None:
     names = [f"production-database-primary-{end}" for end in ("aaaa", "bbbb")]
-    for number, name in enumerate(names):
-        added = shown.running.vswitch("port", "add", name, "--tap", f"{shown.tag}l{number}")
-        assert added.returncode == 0, added.stderr
+    labels = "return [...document.querySelectorAll('.picture .node .name')].map((each) => each.textContent.slice(-4))"
     browser = shown.browser
     browser.size(*PHONE)
+    shown.open()
     try:
-        shown.open()
-        labels = "return [...document.querySelectorAll('.picture .node .name')].map((each) => each.textContent).slice(-2)"
-        until(lambda: [each[-4:] for each in browser.run(labels)] == ["aaaa", "bbbb"], "both, by their ends")
+        for number, name in enumerate(names):
+            device = f"{shown.tag}l{number}"
+            added = shown.running.vswitch("port", "add", name, "--tap", device, "--netns", device)
+            assert added.returncode == 0, added.stderr
+        until(lambda: browser.run(labels)[-2:] == ["aaaa", "bbbb"], "both, by their ends")
         assert browser.run(IN_SIGHT, f"main tr[data-row='{names[0]}'] td:nth-child(8)"), "what it drops"
         assert browser.axe() == []
     finally:

@@ -30,7 +30,7 @@ export function PortTable() {
 const attached = (row) => `${row.attachment} ${row.device ?? ""}`.trim();
 
 function Dropping({ rate }) {
-  return html`<span class=${rate.drops ? "dropping" : ""} title=${Object.keys(rate.reasons).join(", ")}>
+  return html`<span class=${rate.drops ? "drops dropping" : "drops"} title=${Object.keys(rate.reasons).join(", ")}>
     ${rate.drops > 0 && html`<svg class="icon alarm" viewBox="0 0 16 16" aria-hidden="true"><path d="M8 2.5l6 11H2z" /></svg>`}
     <${Rate} value=${rate.drops} unit="/s" />
   </span>`;
