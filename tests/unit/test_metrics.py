@@ -261,7 +261,7 @@ def test_compression_is_for_who_asks_for_it(encodings: str, *, expected: bool) -
 @pytest.mark.program("promtool")
 @pytest.mark.parametrize("ports", [(), ("a", "b")], ids=["no ports", "two ports"])
 def test_promtool_has_nothing_to_say(ports: tuple[str, ...]) -> None:
-    lab = Lab(*ports)
+    lab = Lab(*ports, impair={"in": {"rate": "8mbit"}, "out": {"delay": "1ms"}})
     try:
         found = subprocess.run(["promtool", "check", "metrics"], input=lab.render(), capture_output=True, text=True)
     finally:

@@ -48,7 +48,7 @@ def _now() -> list[Panel]:
         "jitter asked": asked("jitter_seconds"),
         "loss asked": asked("loss_ratio"),
         "loss": LOSS,
-        "rate asked": asked("rate_bits_per_second"),
+        "rate asked": f"8 * {asked('rate_bytes_per_second')}",
         "rate": PASSED,
         "held": f"vswitch_impair_held_frames{{{WIRE}}}",
     }
@@ -72,7 +72,7 @@ def _figures() -> list[Panel]:
         ),
         timeseries(
             "Rate", "Bits per second that passed, beside the limit; 0 is none.",
-            Query(PASSED, NAME), Query(asked("rate_bits_per_second"), f"{NAME} asked"), unit="bps",
+            Query(PASSED, NAME), Query(f"8 * {asked('rate_bytes_per_second')}", f"{NAME} asked"), unit="bps",
         ),
         heatmap(
             "Delays", "Frames by the delay they had, of all chosen ports.",

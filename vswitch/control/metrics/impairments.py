@@ -27,7 +27,7 @@ _ASKED: Final = (
     ("duplicate", "vswitch_impair_asked_duplicate_ratio", "Share of frames that is to come twice"),
     ("reorder", "vswitch_impair_asked_reorder_ratio", "Share of frames that is to leave without delay"),
     ("corrupt", "vswitch_impair_asked_corrupt_ratio", "Share of frames that is to have bits turned"),
-    ("rate", "vswitch_impair_asked_rate_bits_per_second", "Rate that was asked for, 0 for none"),
+    ("rate", "vswitch_impair_asked_rate_bytes_per_second", "Rate that was asked for, 0 for none"),
 )
 _FATES: Final = (
     ("came", "offered"),
@@ -56,7 +56,7 @@ def row(port: str, direction: str, wire: Wire, now: float) -> Row:
     return (
         port,
         direction,
-        tuple(getattr(asked, key) for key, *_ in _ASKED),
+        (*(getattr(asked, key) for key, *_ in _ASKED[:-1]), asked.rate / 8),
         tuple(getattr(figures, key) for _, key in _FATES),
         figures.passed_octets,
         len(wire),
