@@ -74,7 +74,9 @@ class RunningLab:
 
     def status(self) -> dict[str, Any]:
         """As a script has it."""
-        answer: dict[str, Any] = json.loads(self.lab("status", self.name, "--json").stdout)
+        said = self.lab("status", self.name, "--json")
+        assert said.returncode == 0, said.stderr
+        answer: dict[str, Any] = json.loads(said.stdout)
         return answer
 
     def row(self, guest: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
@@ -18,7 +19,8 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from vswitch.core.offload import Capability
 from vswitch.ports import netns, tun
-from vswitch.ports.base import BURST_OCTETS, Cable, Capabilities, Options, PortError, PortState, qemu_word
+from vswitch.ports.base import Cable, Capabilities, Options, PortError, PortState, qemu_word
+from vswitch.ports.bursts import receive_each, send_each
 from vswitch.ports.device import DevicePort
 from vswitch.ports.links import Link
 from vswitch.ports.packet import receive
@@ -127,36 +129,14 @@ class InterfacePort(DevicePort):
 
     def receive_burst(self, buffers: Sequence[memoryview]) -> list[memoryview]:
         """One recvmsg(2) a frame."""
-        if self._socket is None:
+        sock = self._socket
+        if sock is None:
             return []
-        filled: list[memoryview] = []
-        octets = 0
-        try:
-            for buffer in buffers:
-                filled.append(buffer[: receive(self._socket, buffer)])
-                octets += len(filled[-1])
-                if octets > BURST_OCTETS:
-                    break
-        except BlockingIOError:
-            pass
-        except OSError:
-            if not filled:
-                raise
-        return filled
+        return receive_each(lambda buffer: buffer[: receive(sock, buffer)], buffers)
 
     def send_burst(self, frames: Sequence[Buffer]) -> int:
         """One write(2) a frame."""
-        fd, write, sent = self._fd, os.write, 0
-        try:
-            for frame in frames:
-                write(fd, frame)
-                sent += 1
-        except BlockingIOError:
-            pass
-        except OSError:
-            if not sent:
-                raise
-        return sent
+        return send_each(partial(os.write, self._fd), frames)
 
     def _attach(self, missing_is_fine: bool) -> None:
         if self.namespace is None:

@@ -10,12 +10,14 @@ import os
 import socket
 import threading
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
 
 from vswitch.core.offload import Capability
-from vswitch.ports.base import BURST_OCTETS, Capabilities, Options, Port, PortError, PortState
+from vswitch.ports.base import Capabilities, Options, Port, PortError, PortState
+from vswitch.ports.bursts import receive_each, send_each
 from vswitch.units import MOST_MTU, Mtu
 
 if TYPE_CHECKING:
@@ -158,34 +160,17 @@ class PatchPort(Port):
 
     def receive_burst(self, buffers: Sequence[memoryview]) -> list[memoryview]:
         """One read a frame. Raises ConnectionResetError where the other end went."""
-        filled: list[memoryview] = []
-        fd, octets = self.fileno(), 0
-        with suppress(BlockingIOError):
-            for buffer in buffers:
-                length = os.readv(fd, (buffer,))
-                if length == 0 and not filled:
-                    raise ConnectionResetError("the other end went")
-                if length == 0:
-                    break
-                filled.append(buffer[:length])
-                octets += length
-                if octets > BURST_OCTETS:
-                    break
-        return filled
+        return receive_each(self._receive, buffers)
 
     def send_burst(self, frames: Sequence[Buffer]) -> int:
         """One write a frame."""
-        fd, sent = self.fileno(), 0
-        try:
-            for frame in frames:
-                os.write(fd, frame)
-                sent += 1
-        except BlockingIOError:
-            pass
-        except OSError:
-            if not sent:
-                raise
-        return sent
+        return send_each(partial(os.write, self.fileno()), frames)
+
+    def _receive(self, buffer: memoryview) -> memoryview:
+        length = os.readv(self.fileno(), (buffer,))
+        if length == 0:
+            raise ConnectionResetError("the other end went")
+        return buffer[:length]
 
     @property
     def _key(self) -> object:

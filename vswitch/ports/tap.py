@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import Field, model_validator
@@ -14,7 +15,8 @@ from pyroute2.netlink.exceptions import NetlinkError
 from vswitch.core.offload import HEADER, Capability
 from vswitch.core.port import DEFAULT_MTU
 from vswitch.ports import netns, tun
-from vswitch.ports.base import BURST_OCTETS, Capabilities, Options, PortError, PortState
+from vswitch.ports.base import Capabilities, Options, PortError, PortState
+from vswitch.ports.bursts import receive_each, send_each
 from vswitch.ports.device import DevicePort
 from vswitch.ports.links import Link
 from vswitch.units import Addresses, InterfaceName, InterfacePattern, MacAddress, Mtu, NamespaceName, Rate
@@ -95,35 +97,12 @@ class TapPort(DevicePort):
 
     def receive_burst(self, buffers: Sequence[memoryview]) -> list[memoryview]:
         """One read a frame: the kernel hands a TAP's frames out one at a time."""
-        filled: list[memoryview] = []
-        fd, readv, octets = self._fd, os.readv, 0
-        try:
-            for buffer in buffers:
-                length = readv(fd, (buffer,))
-                filled.append(buffer[:length])
-                octets += length
-                if octets > BURST_OCTETS:
-                    break
-        except BlockingIOError:
-            pass
-        except OSError:
-            if not filled:
-                raise
-        return filled
+        fd, readv = self._fd, os.readv
+        return receive_each(lambda buffer: buffer[: readv(fd, (buffer,))], buffers)
 
     def send_burst(self, frames: Sequence[Buffer]) -> int:
         """One write a frame."""
-        fd, write, sent = self._fd, os.write, 0
-        try:
-            for frame in frames:
-                write(fd, frame)
-                sent += 1
-        except BlockingIOError:
-            pass
-        except OSError:
-            if not sent:
-                raise
-        return sent
+        return send_each(partial(os.write, self._fd), frames)
 
     def change(self, options: Options) -> bool:
         """MTU, addresses, MAC, bridge and speed change in place; another device, namespace or offload does not."""

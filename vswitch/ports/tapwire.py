@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from vswitch.core.offload import HEADER, PLAIN
-from vswitch.ports.base import BURST_OCTETS
+from vswitch.ports.bursts import receive_each, send_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,35 +46,15 @@ class TapWire:
 
     def receive_burst(self, buffers: Sequence[memoryview]) -> list[memoryview]:
         """As `Port.receive_burst`."""
-        filled: list[memoryview] = []
-        octets = 0
-        try:
-            for buffer in buffers:
-                length = os.readv(self._fd, self._read_parts(buffer)) - self._size
-                filled.append(buffer[: HEADER + max(0, length)])
-                octets += length
-                if octets > BURST_OCTETS:
-                    break
-        except BlockingIOError:
-            pass
-        except OSError:
-            if not filled:
-                raise
-        return filled
+        return receive_each(self._receive, buffers)
 
     def send_burst(self, frames: Sequence[Buffer]) -> int:
         """As `Port.send_burst`."""
-        sent = 0
-        try:
-            for frame in frames:
-                os.writev(self._fd, self._write_parts(frame))
-                sent += 1
-        except BlockingIOError:
-            pass
-        except OSError:
-            if not sent:
-                raise
-        return sent
+        return send_each(lambda frame: os.writev(self._fd, self._write_parts(frame)), frames)
+
+    def _receive(self, buffer: memoryview) -> memoryview:
+        length = os.readv(self._fd, self._read_parts(buffer)) - self._size
+        return buffer[: HEADER + max(0, length)]
 
     def _read_parts(self, buffer: memoryview) -> tuple[Buffer, ...]:
         if self._size == 0:

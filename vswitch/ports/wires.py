@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from vswitch.core.offload import HEADER, PLAIN
 from vswitch.core.verdict import Reason
 from vswitch.ports.base import BURST_OCTETS, PeerError
+from vswitch.ports.bursts import send_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,17 +87,8 @@ class DatagramWire(Wire):
 
     def send_burst(self, frames: Sequence[Buffer]) -> int:
         """One send(2) a frame."""
-        sent = 0
-        try:
-            for frame in frames:
-                self._out.send(memoryview(frame)[HEADER:])
-                sent += 1
-        except BlockingIOError:
-            pass
-        except OSError:
-            if not sent:
-                raise
-        return sent
+        send = self._out.send
+        return send_each(lambda frame: send(memoryview(frame)[HEADER:]), frames)
 
     def _fill(self, buffers: Sequence[memoryview], filled: list[memoryview]) -> bool:
         """One recv(2) a frame; one that is longer than any buffer is too long for any port."""
