@@ -270,6 +270,16 @@ def test_apply_changes_only_what_changed_and_a_stream_of_others_goes_on(tmp_path
 
 
 @pytest.mark.program("ip")
+def test_a_guest_gets_another_address_of_its_network_and_keeps_its_routes(tmp_path: Path) -> None:
+    with RunningLab(tmp_path, TWO.replace("10.86.0.2/24", "10.86.0.2/24, routes: {default: 10.86.0.1}")) as lab:
+        lab.write(lab.file.read_text().partition("\n")[2].replace("10.86.0.2", "10.86.0.3"))
+        applied = lab.lab("apply", str(lab.file))
+        assert (applied.returncode, applied.stderr) == (0, "")
+        assert lab.guest("a").ping("10.86.0.3") is not None
+        assert lab.execute("b", "ip", "route", "show", "default").stdout.startswith("default via 10.86.0.1 ")
+        assert lab.lab("plan", str(lab.file)).stdout == "nothing changes\n"
+
+
 def test_apply_gives_a_guest_other_commands_and_settings(tmp_path: Path) -> None:
     with RunningLab(tmp_path, TWO.replace("10.86.0.2/24", "10.86.0.2/24, run: sleep 1000")) as lab:
         old = lab.row("b")["processes"]
