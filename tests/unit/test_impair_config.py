@@ -110,6 +110,17 @@ def test_presets_hold_and_what_stands_beside_goes_before(name: str) -> None:
     assert validate(config.dump()).ports["a"].settings() == config.ports["a"].settings()
 
 
+def test_the_schema_allows_what_may_be_written_shorter() -> None:
+    schema = ImpairConfig.model_json_schema()
+    assert schema["properties"]["preset"]["enum"] == [*PRESETS, None]
+    properties = schema["$defs"]["DirectionConfig"]["properties"]
+    for key in ("loss", "duplicate", "reorder", "corrupt"):
+        assert {"type": ["string", "number"]} in properties[key]["anyOf"], key
+    assert {"type": ["boolean"]} in properties["codel"]["anyOf"]
+    assert {"type": "string"} in properties["schedule"]["items"]["anyOf"]
+    assert {"type": ["string", "number"]} in schema["$defs"]["ScheduleEntry"]["properties"]["loss"]["anyOf"]
+
+
 def test_distributions_have_the_mean_and_deviation_of_tc_netem_s() -> None:
     assert impairfiles.distribution("uniform") is None
     for name, mean, deviation in (("normal", 0.0, 1.0), ("pareto", 0.0, 1.0), ("paretonormal", 0.0, 1.0)):

@@ -37,10 +37,25 @@ from vswitch.units import Duration, Rate, Size, VlanSet, Whole, parse_duration, 
 from vswitch.units import Share as ShareOf
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vswitch.stages.impairment.spec import Loss
 
 MOST_CHANGES: Final = 1000
 _ENTRY: Final = re.compile(r"at\s+(\S+)\s*:\s*(.+?)(?:\s+for\s+(\S+))?")
+
+
+def _or(*kinds: str) -> Callable[[dict[str, Any]], None]:
+    """What a schema says of a field that may be written shorter, as one of these kinds."""
+    return lambda schema: schema["anyOf"].insert(0, {"type": list(kinds)})
+
+
+def _or_words(schema: dict[str, Any]) -> None:
+    """The same, of the members of a list that may be text."""
+    schema["items"] = {"anyOf": [{"type": "string"}, schema["items"]]}
+
+
+_QUANTITY: Final = _or("string", "number")
 
 
 class _Model(BaseModel):
@@ -179,16 +194,24 @@ class Changing(_Model):
     jitter: Duration = Field(0.0, le=3600, description="by how much that varies")
     correlation: ShareOf = Field(0.0, description="how much the jitter of a frame depends on that of the one before")
     loss: Annotated[LossConfig | None, BeforeValidator(_as_share)] = Field(
-        None, description="the frames that are lost: 1%, or {share, correlation}, {gilbert} or {every}"
+        None,
+        description="the frames that are lost: 1%, or {share, correlation}, {gilbert} or {every}",
+        json_schema_extra=_QUANTITY,
     )
     duplicate: Annotated[ChanceConfig | None, BeforeValidator(_as_share)] = Field(
-        None, description="the share of frames that comes twice: 1%, or {share, correlation}"
+        None,
+        description="the share of frames that comes twice: 1%, or {share, correlation}",
+        json_schema_extra=_QUANTITY,
     )
     reorder: Annotated[ReorderConfig | None, BeforeValidator(_as_share)] = Field(
-        None, description="the share of frames that leaves without delay: 1%, or {share, correlation, gap}"
+        None,
+        description="the share of frames that leaves without delay: 1%, or {share, correlation, gap}",
+        json_schema_extra=_QUANTITY,
     )
     corrupt: Annotated[CorruptConfig | None, BeforeValidator(_as_share)] = Field(
-        None, description="the share of frames with bits turned: 1%, or {share, correlation, bits, checksums}"
+        None,
+        description="the share of frames with bits turned: 1%, or {share, correlation, bits, checksums}",
+        json_schema_extra=_QUANTITY,
     )
     rate: Rate = Field(0, description="bits a second that pass, Ethernet header included; 0: as many as come")
     mtu: Whole = Field(0, ge=0, le=65535, description="longer frames are lost; 0: none are")
@@ -239,11 +262,16 @@ class DirectionConfig(Changing):
         "100ms", description="how long frames may wait for the rate (100ms), or how many octets (64kB)"
     )
     codel: Annotated[CodelConfig | None, BeforeValidator(_as_mapping)] = Field(
-        None, description="whether the queue drops early: true, or {target, interval}"
+        None,
+        description="whether the queue drops early: true, or {target, interval}",
+        json_schema_extra=_or("boolean"),
     )
     flap: FlapConfig | None = Field(None, description="a link that goes down again and again")
     schedule: tuple[Annotated[ScheduleEntry, BeforeValidator(parse_entry)], ...] = Field(  # type: ignore[valid-type]
-        (), max_length=MOST_CHANGES, description="what holds at other times: `at 10s: loss 100% for 2s`"
+        (),
+        max_length=MOST_CHANGES,
+        description="what holds at other times: `at 10s: loss 100% for 2s`",
+        json_schema_extra=_or_words,
     )
     vlan: VlanSet | None = Field(None, description="the VLANs that are concerned; left out: all")
     filter: str = Field("", description="the frames that are concerned, as pcap-filter(7) says it; left out: all")
@@ -295,7 +323,11 @@ class DirectionConfig(Changing):
 
 
 class _Impairment(_Model):
-    preset: str | None = Field(None, description=f"where nothing else is said, as in a preset: {', '.join(PRESETS)}")
+    preset: str | None = Field(
+        None,
+        description=f"where nothing else is said, as in a preset: {', '.join(PRESETS)}",
+        json_schema_extra={"enum": [*PRESETS, None]},
+    )
     seed: Whole = Field(0, ge=0, lt=1 << 63, description="the same seed and traffic give every frame the same fate")
 
     _made: dict[str, DirectionConfig] = PrivateAttr(default_factory=dict)
