@@ -70,6 +70,35 @@ def test_and_what_has_no_counterpart_is_said_once(words: str) -> None:
     assert len(said) == len(set(said))
 
 
+CABLES = """\
+name: cables
+topology:
+  nodes: {br: {kind: bridge}, a: {exec: [ip addr add 10.5.0.1/24 dev eth1, ip addr add 10.6.0.1/24 dev eth8, id]},
+          b: {exec: ip addr add 10.5.0.2/24 dev eth1}}
+  links:
+    - {endpoints: ["a:eth1", "br:x"]}
+    - {endpoints: ["b:eth1", "a:eth2"], ipv4: [10.7.0.1/24, 10.7.0.2/24], ipv6: ["fd07::1/64"], vars: {x: 1}}
+    - {endpoints: ["a:eth8", "host:veth8"]}
+    - {endpoints: ["a:eth1"]}
+"""
+
+
+def test_addresses_of_links_that_leave_the_lab_are_not_lost_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "cables.clab.yml").write_text(CABLES)
+    draft = imports.read(tmp_path / "cables.clab.yml")
+    lab.load(draft.text())
+    assert draft.links == [
+        [{"node": "a", "interface": "eth1", "address": ["10.5.0.1/24"]}, "br"],
+        [
+            {"node": "b", "interface": "eth1", "address": ["10.7.0.1/24", "fd07::1/64", "10.5.0.2/24"]},
+            {"node": "a", "interface": "eth2", "address": ["10.7.0.2/24"]},
+        ],
+    ]
+    assert draft.guests["a"] == {"setup": ["id"]}
+    assert "a: `ip addr add 10.6.0.1/24 dev eth8` is left out: there is no eth8 here" in draft.remarks
+    assert "the link b:eth1 to a:eth2: `vars` has no counterpart" in draft.remarks
+
+
 def test_a_topology_of_mininet_s_with_its_parameters() -> None:
     draft = drafted("tree.py.txt", "slow")
     slow = {"delay": "5ms", "loss": "2%", "rate": "10mbit", "queue": "152kB"}
