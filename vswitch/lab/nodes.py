@@ -154,9 +154,12 @@ class PortNode(Node):
 class LinkNode(Node):
     """A link of a lab: between switches, between guests, or between a guest and its switch."""
 
-    def __init__(self, one: Mapping[str, Any] | str, other: Mapping[str, Any] | str) -> None:
+    def __init__(
+        self, one: Mapping[str, Any] | str, other: Mapping[str, Any] | str, options: Mapping[str, Any] | None = None
+    ) -> None:
         """The ends, as in the topology: NODE, GUEST:INTERFACE, SWITCH:PORT, or a mapping with `node`."""
         self.ends = one, other
+        self.options = dict(options or {})
 
     def __repr__(self) -> str:
         """Whichever face it has."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vswitch.control.config import yaml
 from vswitch.control.config.reading import ConfigError
@@ -10,6 +10,7 @@ from vswitch.control.topology import parts
 from vswitch.control.topology.builder import Builder
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from vswitch.control.topology.layout import LabConfig
@@ -28,6 +29,14 @@ def load(text: str, file: str = "") -> LabConfig:
 def validate(data: object) -> LabConfig:
     """The topology in data that came as JSON. Raises ConfigError with every mistake."""
     return build(parts.expand(yaml.Document(data, {(): yaml.Mark(0, 0)}, [])), "")
+
+
+def renamed(data: Mapping[str, Any] | str, name: str) -> LabConfig:
+    """The topology in a text or a mapping, under another name than it may have. Raises ConfigError."""
+    document = yaml.load(data) if isinstance(data, str) else yaml.Document(dict(data), {(): yaml.Mark(0, 0)}, [])
+    if isinstance(document.data, dict):
+        document.data["name"] = name
+    return build(parts.expand(document), "")
 
 
 def build(document: yaml.Document, file: str) -> LabConfig:
