@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from vswitch.control.config import impairfiles
-from vswitch.control.config.presets import PRESETS
+from vswitch.control.config.presets import PRESETS, nearest_preset, over_preset
 from vswitch.observe import bpf
 from vswitch.stages.impairment.spec import (
     DEFAULT_LIMIT,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from vswitch.stages.impairment.spec import Loss
 
 MOST_CHANGES: Final = 1000
+_TIMED: Final = re.compile(r"at\s")
 _ENTRY: Final = re.compile(r"at\s+(\S+)\s*:\s*(.+?)(?:\s+for\s+(\S+))?")
 
 
@@ -51,8 +52,11 @@ def _or(*kinds: str) -> Callable[[dict[str, Any]], None]:
 
 
 def _or_words(schema: dict[str, Any]) -> None:
-    """The same, of the members of a list that may be text."""
-    schema["items"] = {"anyOf": [{"type": "string"}, schema["items"]]}
+    """The same, of a schedule and its entries, which may be text, or text by its time."""
+    timed = {"type": "object", "patternProperties": {r"^at\s": {"type": "string"}}, "additionalProperties": False}
+    many = {"type": "array", "items": {"anyOf": [{"type": "string"}, timed, schema.pop("items")]}}
+    del schema["type"]
+    schema["anyOf"] = [many, {"type": "string"}, timed]
 
 
 _QUANTITY: Final = _or("string", "number")
@@ -74,6 +78,9 @@ def _as_mapping(value: object) -> object:
 
 def parse_entry(value: object) -> object:
     """`at 10s: loss 100%, delay 20ms for 2s` as a mapping; `down` stands for `loss 100%`. Raises ValueError."""
+    if isinstance(value, dict) and len(value) == 1 and _TIMED.match(str(next(iter(value)))):
+        ((when, what),) = value.items()  # `- at 10s: down`, without quotes, is a mapping to YAML
+        value = f"{when}: {what}"
     if not isinstance(value, str):
         return value
     match = _ENTRY.fullmatch(value.strip()[:1000])
@@ -88,6 +95,15 @@ def parse_entry(value: object) -> object:
             raise ValueError(f"{shown(part.strip())} is not what to change and to what, such as 'loss 100%'")
         entry[words[0]] = words[1]
     return entry if match[3] is None else {**entry, "for": match[3]}
+
+
+def _as_entries(value: object) -> object:
+    """Entries of a schedule: a list of them, text with `;` between them, or a mapping of times to what holds then."""
+    if isinstance(value, str):
+        return value.split(";")
+    if isinstance(value, dict) and value and all(_TIMED.match(str(key)) for key in value):
+        return [{key: what} for key, what in value.items()]
+    return value
 
 
 def parse_queue(value: object) -> str:
@@ -242,6 +258,9 @@ ScheduleEntry = create_model("ScheduleEntry", __base__=Changing, **_entry_fields
 """At some time, for some time, something else holds."""
 
 
+_Entry = Annotated[ScheduleEntry, BeforeValidator(parse_entry)]  # type: ignore[valid-type]
+
+
 def _change(entry: Any) -> Change:
     lasts = getattr(entry, "for")
     return Change(entry.at, inf if lasts is None else entry.at + lasts, entry.values())
@@ -267,7 +286,7 @@ class DirectionConfig(Changing):
         json_schema_extra=_or("boolean"),
     )
     flap: FlapConfig | None = Field(None, description="a link that goes down again and again")
-    schedule: tuple[Annotated[ScheduleEntry, BeforeValidator(parse_entry)], ...] = Field(  # type: ignore[valid-type]
+    schedule: Annotated[tuple[_Entry, ...], BeforeValidator(_as_entries)] = Field(
         (),
         max_length=MOST_CHANGES,
         description="what holds at other times: `at 10s: loss 100% for 2s`",
@@ -335,13 +354,15 @@ class _Impairment(_Model):
     @model_validator(mode="after")
     def _of_preset(self) -> _Impairment:
         if self.preset is not None and self.preset not in PRESETS:
-            raise ValueError(f"there is no preset {shown(self.preset)}; the presets are {', '.join(PRESETS)}")
+            near = nearest_preset(self.preset)
+            hint = f"; did you mean {near}?" if near else ""
+            raise ValueError(f"there is no preset {shown(self.preset)}; the presets are {', '.join(PRESETS)}{hint}")
         for name in ("in", "out"):
             said: DirectionConfig | None = getattr(self, name)
             whole = said
             if self.preset is not None:
                 own = said.dump() if said else {}
-                whole = DirectionConfig.model_validate({**PRESETS[self.preset].direction(name), **own})
+                whole = DirectionConfig.model_validate(over_preset(self.preset, name, own))
             if whole is not None:
                 self._made[name] = whole
         return self

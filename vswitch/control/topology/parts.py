@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vswitch.control.config import reading as config
 from vswitch.control.config import yaml
+from vswitch.control.config.impairpaths import anchor
 from vswitch.control.config.ranges import MOST_PORTS, afford, members_of, numbered, spread_section
 from vswitch.control.config.yaml import Document, Mistake
 from vswitch.control.topology.models import WireOptions
@@ -56,6 +57,7 @@ class _Files:
                 document.mistakes.append(Mistake(document.mark(()), (), "an included file is a mapping"))
             return document
         _anchor_paths(document.data, path.parent)
+        anchor(document.data, path.parent)
         return self._include(document, path.parent)
 
     def _include(self, document: Document, folder: Path) -> Document:
