@@ -115,6 +115,20 @@ def test_a_topology_of_mininet_s_with_its_parameters() -> None:
     assert not any("protocols" in sentence or "use_htb" in sentence for sentence in draft.remarks)
 
 
+def test_what_an_end_of_a_link_says_is_that_end_s() -> None:
+    draft = drafted("router.py.txt")
+    r1, h1 = draft.links[:2]
+    assert r1 == ["s1", {"node": "r0", "address": "192.168.1.1/24", "interface": "r0-eth1"}]
+    assert draft.links[2] == ["s2", {"node": "r0", "address": "172.16.0.1/12", "interface": "r0-eth2"}]
+    assert h1 == [
+        {"node": "h1", "address": "192.168.1.100/24", "mac": "00:00:00:00:00:01",
+         "impair": {"in": {"delay": "5ms", "rate": "10mbit"}, "out": {"rate": "10mbit"}}},
+        "s1",
+    ]  # fmt: skip
+    assert "r0: what its class LinuxRouter does to it is not done" in draft.remarks
+    assert "NAT has no counterpart: there is no way out of the network" in draft.remarks
+
+
 def test_one_of_several_and_a_program() -> None:
     tree = drafted("tree.py.txt", "tree")
     assert (len(tree.switches), len(tree.guests), len(tree.links)) == (3, 4, 6)
