@@ -82,6 +82,10 @@ def test_exec_is_in_the_guest_with_its_names_and_passes_the_status_on(tmp_path: 
         assert "10.86.0.2 b" not in Path("/etc/hosts").read_text()
         assert (ETC / f"{lab.name}-a" / "hosts").read_text().count(" b\n") == 1
         assert lab.execute("a", "no-such-program").returncode == 127
+        by_file = lab.lab("exec", str(lab.file), "x", "--", "sh", "-c", "hostname; exit 5")
+        assert (by_file.returncode, by_file.stdout) == (5, "x\n")
+        assert lab.lab("exec", str(lab.file), "x").returncode == 2
+        assert lab.lab("ping", str(lab.file), "a", "b").stdout.startswith("2 of 2 pings")
         wrong = lab.execute("z", "true")
         assert (wrong.returncode, wrong.stderr) == (
             2, f"vswitch: there is no guest z in {lab.name}; the guests are a, b, x\n"
@@ -111,6 +115,14 @@ links:
         assert Path(row["log"]).read_text().split() == ["first", "hello", "second", "third"]
         os.kill(row["processes"][1], signal.SIGKILL)
         until(lambda: len(lab.row("r")["processes"]) == 1, "the end of a command to be noticed")
+
+
+def test_a_command_that_fails_is_shown(tmp_path: Path) -> None:
+    with RunningLab(tmp_path, TWO + "  c: {switch: s, run: [exit 3, sleep 1000, 'true']}\n") as lab:
+        until(lambda: lab.row("c")["failed"], "the end of a command to be noticed")
+        assert lab.row("c")["failed"] == [{"command": "exit 3", "status": 3}]
+        assert lab.row("a")["failed"] == []
+        until(lambda: " 1, 1 failed " in lab.lab("status", lab.name).stdout, "the command that succeeds to end")
 
 
 def test_a_wire_passes_what_a_switch_does_not(tmp_path: Path) -> None:
