@@ -11,6 +11,7 @@ from prometheus_client.exposition import generate_latest
 
 from tests.unit.impaired import Link
 from vswitch.cli.impair import _structured
+from vswitch.cli.impairtable import impairments
 from vswitch.control.api.impairmodels import impairment_of
 from vswitch.control.config import impairfiles
 from vswitch.control.config.impairamend import amended
@@ -222,6 +223,23 @@ def test_files_are_read_where_a_configuration_is(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_options_of_a_call_say_what_a_file_does(options: dict[str, Any], data: dict[str, Any]) -> None:
     assert _structured(options) == data
+
+
+def test_the_table_has_what_is_asked_for_and_what_else_holds() -> None:
+    def row(link: Link, **directions: Any) -> dict[str, Any]:
+        found = impairment_of(link.switch, link.port("b"), ImpairConfig.model_validate(directions), link.now)
+        assert found is not None
+        return {"port": "b", "impair": found.model_dump(mode="json")}
+
+    plain = impairments([row(Link(delay=0.001), out={"delay": "1ms"})])
+    assert [str(column.header) for column in plain.columns] == [
+        "PORT", "DIRECTION", "DELAY", "P99", "LOSS", "RATE", "FRAMES", "HELD", "FULL"
+    ]  # fmt: skip
+    more = {"corrupt": "1%", "filter": "icmp", "vlan": [3, 5], "schedule": "at 1s: down"}
+    whole = impairments([row(Link(corrupt=Share(0.01)), out=more)])
+    cells = {str(column.header): list(column.cells) for column in whole.columns}
+    assert cells["CORRUPT"] == ["0% / 1%"]
+    assert cells["ALSO"] == ["filter icmp, vlan 3,5, schedule"]
 
 
 def test_what_is_achieved_is_told_by_the_api_and_the_metrics() -> None:
