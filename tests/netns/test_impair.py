@@ -146,6 +146,12 @@ def test_a_preset_may_be_of_one_direction_and_what_is_said_anew_takes_its_place(
     assert asked() == {"in": (0.075, 768_000), "out": (0.0, 0)}
 
 
+def test_fates_that_cannot_be_written_are_a_sentence(lab: Lab) -> None:
+    running = pair(lab, out={"loss": "1%"})
+    told = running.vswitch("impair", "record", "b", "out", "-w", "/nowhere/fates")
+    assert (told.returncode, told.stderr) == (1, "vswitch: cannot write to /nowhere/fates: No such file or directory\n")
+
+
 def test_a_file_is_relative_to_where_the_command_is_called(lab: Lab, tmp_path: Path) -> None:
     running = pair(lab)
     (tmp_path / "down.trace").write_text("1\n")

@@ -267,5 +267,7 @@ def test_what_is_achieved_is_told_by_the_api_and_the_metrics() -> None:
     labels = 'direction="out",port="b",switch="s"'
     assert 'vswitch_impair_frames_total{direction="out",fate="lost",port="b",switch="s"} 750.0' in text
     assert f"vswitch_impair_asked_loss_ratio{{{labels}}} 0.25" in text
+    assert f"vswitch_impair_asked_corrupt_ratio{{{labels}}} 0.0" in text
+    assert f"vswitch_impair_asked_reorder_ratio{{{labels}}} 0.0" in text
     assert 'vswitch_impair_delay_seconds_bucket{direction="out",le="0.01",port="b",switch="s"} 0.0' in text
     assert f"vswitch_impair_delay_seconds_count{{{labels}}} {float(achieved.passed)}" in text

@@ -90,7 +90,10 @@ def impair_record(
     """
     _check(direction)
     stream = client(context).stream(f"ports/{port}/impair/record", direction=direction)
-    out = sys.stdout.buffer if str(write) == "-" else write.open("wb")
+    try:
+        out = sys.stdout.buffer if str(write) == "-" else write.open("wb")
+    except OSError as error:
+        raise CallError(f"cannot write to {write}: {error.strerror}") from error
     with out:
         for octets in stream:
             out.write(octets)

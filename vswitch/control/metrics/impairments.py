@@ -25,6 +25,8 @@ _ASKED: Final = (
     ("jitter", "vswitch_impair_asked_jitter_seconds", "Jitter that was asked for"),
     ("loss", "vswitch_impair_asked_loss_ratio", "Share of frames that is to be lost"),
     ("duplicate", "vswitch_impair_asked_duplicate_ratio", "Share of frames that is to come twice"),
+    ("reorder", "vswitch_impair_asked_reorder_ratio", "Share of frames that is to leave ahead"),
+    ("corrupt", "vswitch_impair_asked_corrupt_ratio", "Share of frames that is to be corrupted"),
     ("rate", "vswitch_impair_asked_rate_bits_per_second", "Rate that was asked for, 0 for none"),
 )
 _FATES: Final = (
