@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client.exposition import generate_latest
+from pydantic import TypeAdapter
 
 from tests.unit.impaired import Link
+from vswitch import units
 from vswitch.cli.impair import _structured
 from vswitch.cli.impairtable import impairments
 from vswitch.control.api.impairmodels import impairment_of
@@ -162,12 +164,13 @@ def test_the_schema_allows_what_may_be_written_shorter() -> None:
     schema = ImpairConfig.model_json_schema()
     assert schema["properties"]["preset"]["enum"] == [*PRESETS, None]
     properties = schema["$defs"]["DirectionConfig"]["properties"]
+    share = TypeAdapter(units.Share).json_schema()
     for key in ("loss", "duplicate", "reorder", "corrupt"):
-        assert {"type": ["string", "number"]} in properties[key]["anyOf"], key
-    assert {"type": ["boolean"]} in properties["codel"]["anyOf"]
+        assert properties[key]["anyOf"][0] == share, key
+    assert {"type": "boolean"} in properties["codel"]["anyOf"]
     assert {"type": "string"} in properties["schedule"]["anyOf"]
     assert {"type": "string"} in properties["schedule"]["anyOf"][0]["items"]["anyOf"]
-    assert {"type": ["string", "number"]} in schema["$defs"]["ScheduleEntry"]["properties"]["loss"]["anyOf"]
+    assert share in schema["$defs"]["ScheduleEntry"]["properties"]["loss"]["anyOf"]
 
 
 def test_distributions_have_the_mean_and_deviation_of_tc_netem_s() -> None:

@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    TypeAdapter,
     create_model,
     model_serializer,
     model_validator,
@@ -46,9 +47,9 @@ _TIMED: Final = re.compile(r"at\s")
 _ENTRY: Final = re.compile(r"at\s+(\S+)\s*:\s*(.+?)(?:\s+for\s+(\S+))?")
 
 
-def _or(*kinds: str) -> Callable[[dict[str, Any]], None]:
-    """What a schema says of a field that may be written shorter, as one of these kinds."""
-    return lambda schema: schema["anyOf"].insert(0, {"type": list(kinds)})
+def _or(short: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
+    """What a schema says of a field that may be written shorter, as this says."""
+    return lambda schema: schema["anyOf"].insert(0, short)
 
 
 def _or_words(schema: dict[str, Any]) -> None:
@@ -59,7 +60,7 @@ def _or_words(schema: dict[str, Any]) -> None:
     schema["anyOf"] = [many, {"type": "string"}, timed]
 
 
-_QUANTITY: Final = _or("string", "number")
+_SHARE: Final = _or(TypeAdapter(ShareOf).json_schema())
 
 
 class _Model(BaseModel):
@@ -212,22 +213,22 @@ class Changing(_Model):
     loss: Annotated[LossConfig | None, BeforeValidator(_as_share)] = Field(
         None,
         description="the frames that are lost: 1%, or {share, correlation}, {gilbert} or {every}",
-        json_schema_extra=_QUANTITY,
+        json_schema_extra=_SHARE,
     )
     duplicate: Annotated[ChanceConfig | None, BeforeValidator(_as_share)] = Field(
         None,
         description="the share of frames that comes twice: 1%, or {share, correlation}",
-        json_schema_extra=_QUANTITY,
+        json_schema_extra=_SHARE,
     )
     reorder: Annotated[ReorderConfig | None, BeforeValidator(_as_share)] = Field(
         None,
         description="the share of frames that leaves without delay: 1%, or {share, correlation, gap}",
-        json_schema_extra=_QUANTITY,
+        json_schema_extra=_SHARE,
     )
     corrupt: Annotated[CorruptConfig | None, BeforeValidator(_as_share)] = Field(
         None,
         description="the share of frames with bits turned: 1%, or {share, correlation, bits, checksums}",
-        json_schema_extra=_QUANTITY,
+        json_schema_extra=_SHARE,
     )
     rate: Rate = Field(0, description="bits a second that pass, Ethernet header included; 0: as many as come")
     mtu: Whole = Field(0, ge=0, le=65535, description="longer frames are lost; 0: none are")
@@ -283,7 +284,7 @@ class DirectionConfig(Changing):
     codel: Annotated[CodelConfig | None, BeforeValidator(_as_mapping)] = Field(
         None,
         description="whether the queue drops early: true, or {target, interval}",
-        json_schema_extra=_or("boolean"),
+        json_schema_extra=_or({"type": "boolean"}),
     )
     flap: FlapConfig | None = Field(None, description="a link that goes down again and again")
     schedule: Annotated[tuple[_Entry, ...], BeforeValidator(_as_entries)] = Field(
