@@ -68,7 +68,7 @@ def test_a_pool_leaves_out_what_somebody_has_and_says_when_it_is_used_up() -> No
     text = "name: t\nswitches: {s: }\nguests:\n  fixed: {switch: s, address: 10.0.0.2/30}\n"
     config = lab.load(text + "  a: {switch: s, pool: 10.0.0.0/30}\n")
     assert config.guests["a"].addresses() == ["10.0.0.1"]
-    assert mistakes(text + "  a: {count: 2, switch: s, pool: 10.0.0.0/30}\n") == [
+    assert mistakes(text + "  a: {count: 20, switch: s, pool: 10.0.0.0/30}\n") == [
         "f:5: guests.a2.pool: the addresses of 10.0.0.0/30 are used up"
     ]
 
@@ -206,6 +206,13 @@ def test_mistakes_of_links(link: str, expected: str) -> None:
 def test_mistakes_of_the_whole(text: str, expected: str) -> None:
     found = mistakes(text)
     assert any(expected in line for line in found), found
+
+
+def test_a_switch_given_to_a_lab_is_one_sentence() -> None:
+    assert mistakes("name: x\nageing: 60s\nports: {a: {tap: a0}}\n") == [
+        "f:3: ports: this is one switch, not a topology: use `vswitch check`, `run` and so on"
+    ]
+    assert "ports: unknown key" in mistakes("name: x\nswitches: {}\nports: {}\n")[0]
 
 
 def test_a_topology_given_to_a_switch_is_one_sentence() -> None:

@@ -50,6 +50,9 @@ def build(document: yaml.Document, file: str) -> LabConfig:
         if not mistakes:
             wrong((), "a topology is a mapping with at least `name:`, `switches:` and `guests:`")
         raise ConfigError.of(mistakes, file)
+    if "ports" in document.data and not document.data.keys() & {"switches", "guests", "links", "include"}:
+        wrong(("ports",), "this is one switch, not a topology: use `vswitch check`, `run` and so on")
+        raise ConfigError.of(mistakes, file)
     builder = Builder(document.data, wrong)
     lab = builder.build()
     if mistakes or lab is None:
