@@ -172,6 +172,11 @@ def test_a_lab_changes_while_it_is_up() -> None:
     assert left(lab.name) == []
 
 
+def test_what_is_no_part_of_a_lab_is_refused() -> None:
+    with pytest.raises(LabError, match="'s' is neither a Switch, nor a Guest, nor a Link"):
+        Lab("s")  # type: ignore[arg-type]
+
+
 def test_a_link_has_options_of_the_end_named_first() -> None:
     a = Guest("a", switch="s1", address="10.84.0.1/24")
     b = Guest("b")

@@ -197,6 +197,8 @@ class Lab:
             if isinstance(part, Link):
                 data.setdefault("links", []).append({"ends": list(part.ends), **part.options})
                 continue
+            if not isinstance(part, (Switch, Guest)):
+                raise LabError(f"{part!r} is neither a Switch, nor a Guest, nor a Link")
             section = data.setdefault("guests" if isinstance(part, Guest) else "switches", {})
             if part.name in section:
                 raise LabError(f"there is a {'guest' if isinstance(part, Guest) else 'switch'} {part.name} already")
