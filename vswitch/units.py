@@ -290,15 +290,28 @@ def _schema(kind: str | list[str], *examples: object, **more: object) -> WithJso
     return WithJsonSchema({"type": kind, "examples": list(examples), **more})
 
 
-_QUANTITY: Final = ["string", "number"]
+def _quantities(units: Mapping[str, float], *examples: object) -> WithJsonSchema:
+    """Text with a unit, in any case, or a number; `{n}` stands for that of a member of a range."""
+    words = "|".join("".join(f"[{c}{c.upper()}]" if c.isascii() else c for c in unit) for unit in units if unit)
+    pattern = rf"^\s*[0-9]+(\.[0-9]+)?\s*({words})?\s*$|{_PLACEHOLDER}"
+    return _schema(["string", "number"], *examples, pattern=pattern, minimum=0)
+
+
+_PLACEHOLDER: Final = r"\{n\}"
+_SHARE: Final = rf"^\s*0*(100(\.0+)?|[0-9]{{1,2}}(\.[0-9]+)?)\s*%\s*$|^\s*0*(1(\.0+)?|0(\.[0-9]+)?)\s*$|{_PLACEHOLDER}"
+_ADDRESS: Final = rf"^[0-9A-Fa-f:.]+/[0-9.]+$|{_PLACEHOLDER}"
 _MANY_VLANS: Final = ["array", "integer", "string"]
 
 Whole = Annotated[int, BeforeValidator(parse_whole)]
 Mtu = Annotated[int, BeforeValidator(parse_whole), Field(ge=68, le=MOST_MTU)]
-Duration = Annotated[float, BeforeValidator(parse_duration), _schema(_QUANTITY, "300s", 300)]
-Rate = Annotated[int, BeforeValidator(parse_rate), _schema(_QUANTITY, "10mbit", 10_000_000)]
-Size = Annotated[int, BeforeValidator(parse_size), _schema(_QUANTITY, "64kB", 65536)]
-Share = Annotated[float, BeforeValidator(parse_share), _schema(_QUANTITY, "0.5%", 0.005)]
+Duration = Annotated[float, BeforeValidator(parse_duration), _quantities(_DURATIONS, "300s", 300)]
+Rate = Annotated[int, BeforeValidator(parse_rate), _quantities(_RATES, "10mbit", 10_000_000)]
+Size = Annotated[int, BeforeValidator(parse_size), _quantities(_SIZES, "64kB", 65536)]
+Share = Annotated[
+    float,
+    BeforeValidator(parse_share),
+    _schema(["string", "number"], "0.5%", 0.005, pattern=_SHARE, minimum=0, maximum=1),
+]
 Vid = Annotated[int, BeforeValidator(parse_vid), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_VID})]
 VlanSet = Annotated[
     frozenset[int],
@@ -334,5 +347,11 @@ HostAddress = Annotated[
 Addresses = Annotated[
     tuple[Annotated[Any, BeforeValidator(parse_address), PlainSerializer(str)], ...],
     BeforeValidator(_strings),
-    _schema(["array", "string"], ["10.0.0.1/24", "fd00::1/64"], "10.0.0.1/24", items={"type": "string"}),
+    _schema(
+        ["array", "string"],
+        ["10.0.0.1/24", "fd00::1/64"],
+        "10.0.0.1/24",
+        items={"type": "string", "pattern": _ADDRESS},
+        pattern=_ADDRESS,
+    ),
 ]

@@ -130,6 +130,38 @@ def test_what_is_set_is_shown_explained_and_measured(lab: Lab) -> None:
     assert list(running.ports()["b"]["impair"]["directions"]) == ["out"]
 
 
+def test_a_preset_may_be_of_one_direction_and_what_is_said_anew_takes_its_place(lab: Lab) -> None:
+    running = pair(lab)
+
+    def asked() -> dict[str, tuple[float, int]]:
+        found = running.ports()["b"]["impair"]["directions"]
+        return {name: (each["asked"]["delay"], each["asked"]["rate"]) for name, each in found.items()}
+
+    impair(running, "set", "b", "in", "--delay", "5ms")
+    impair(running, "set", "b", "out", "--preset", "lte", "--delay", "1ms")
+    assert asked() == {"in": (0.005, 0), "out": (0.001, 12_000_000)}
+    impair(running, "set", "b", "--preset", "3g")
+    assert asked() == {"in": (0.075, 768_000), "out": (0.075, 1_600_000)}
+    impair(running, "set", "b", "out", "--loss", "1%")
+    assert asked() == {"in": (0.075, 768_000), "out": (0.0, 0)}
+
+
+def test_fates_that_cannot_be_written_are_a_sentence(lab: Lab) -> None:
+    running = pair(lab, out={"loss": "1%"})
+    told = running.vswitch("impair", "record", "b", "out", "-w", "/nowhere/fates")
+    assert (told.returncode, told.stderr) == (1, "vswitch: cannot write to /nowhere/fates: No such file or directory\n")
+
+
+def test_a_file_is_relative_to_where_the_command_is_called(lab: Lab, tmp_path: Path) -> None:
+    running = pair(lab)
+    (tmp_path / "down.trace").write_text("1\n")
+    words = [*VSWITCH, "--control", str(running.control), "impair", "set", "b", "out", "--trace", "down.trace"]
+    result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+    config = running.ports()["b"]["impair"]["directions"]["out"]["config"]
+    assert config["trace"] == str(tmp_path / "down.trace")
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -82,6 +82,10 @@ def test_exec_is_in_the_guest_with_its_names_and_passes_the_status_on(tmp_path: 
         assert "10.86.0.2 b" not in Path("/etc/hosts").read_text()
         assert (ETC / f"{lab.name}-a" / "hosts").read_text().count(" b\n") == 1
         assert lab.execute("a", "no-such-program").returncode == 127
+        by_file = lab.lab("exec", str(lab.file), "x", "--", "sh", "-c", "hostname; exit 5")
+        assert (by_file.returncode, by_file.stdout) == (5, "x\n")
+        assert lab.lab("exec", str(lab.file), "x").returncode == 2
+        assert lab.lab("ping", str(lab.file), "a", "b").stdout.startswith("2 of 2 pings")
         wrong = lab.execute("z", "true")
         assert (wrong.returncode, wrong.stderr) == (
             2, f"vswitch: there is no guest z in {lab.name}; the guests are a, b, x\n"
@@ -111,6 +115,14 @@ links:
         assert Path(row["log"]).read_text().split() == ["first", "hello", "second", "third"]
         os.kill(row["processes"][1], signal.SIGKILL)
         until(lambda: len(lab.row("r")["processes"]) == 1, "the end of a command to be noticed")
+
+
+def test_a_command_that_fails_is_shown(tmp_path: Path) -> None:
+    with RunningLab(tmp_path, TWO + "  c: {switch: s, run: [exit 3, sleep 1000, 'true']}\n") as lab:
+        until(lambda: lab.row("c")["failed"], "the end of a command to be noticed")
+        assert lab.row("c")["failed"] == [{"command": "exit 3", "status": 3}]
+        assert lab.row("a")["failed"] == []
+        until(lambda: " 1, 1 failed " in lab.lab("status", lab.name).stdout, "the command that succeeds to end")
 
 
 def test_a_wire_passes_what_a_switch_does_not(tmp_path: Path) -> None:
@@ -270,6 +282,16 @@ def test_apply_changes_only_what_changed_and_a_stream_of_others_goes_on(tmp_path
 
 
 @pytest.mark.program("ip")
+def test_a_guest_gets_another_address_of_its_network_and_keeps_its_routes(tmp_path: Path) -> None:
+    with RunningLab(tmp_path, TWO.replace("10.86.0.2/24", "10.86.0.2/24, routes: {default: 10.86.0.1}")) as lab:
+        lab.write(lab.file.read_text().partition("\n")[2].replace("10.86.0.2", "10.86.0.3"))
+        applied = lab.lab("apply", str(lab.file))
+        assert (applied.returncode, applied.stderr) == (0, "")
+        assert lab.guest("a").ping("10.86.0.3") is not None
+        assert lab.execute("b", "ip", "route", "show", "default").stdout.startswith("default via 10.86.0.1 ")
+        assert lab.lab("plan", str(lab.file)).stdout == "nothing changes\n"
+
+
 def test_apply_gives_a_guest_other_commands_and_settings(tmp_path: Path) -> None:
     with RunningLab(tmp_path, TWO.replace("10.86.0.2/24", "10.86.0.2/24, run: sleep 1000")) as lab:
         old = lab.row("b")["processes"]

@@ -165,7 +165,26 @@ def test_a_lab_changes_while_it_is_up() -> None:
         assert c.run(["true"]).returncode == 0
         with pytest.raises(LabError, match="there is no guest a; there are c"):
             lab.guest("a")
+        lab.apply(CHAIN)
+        assert [guest.name for guest in lab.guests] == ["a", "b"]
+        with pytest.raises(ConfigError, match="not YAML"):
+            lab.apply("switches: [")
     assert left(lab.name) == []
+
+
+def test_what_is_no_part_of_a_lab_is_refused() -> None:
+    with pytest.raises(LabError, match="'s' is neither a Switch, nor a Guest, nor a Link"):
+        Lab("s")  # type: ignore[arg-type]
+
+
+def test_a_link_has_options_of_the_end_named_first() -> None:
+    a = Guest("a", switch="s1", address="10.84.0.1/24")
+    b = Guest("b")
+    links = Link("s1", "s2", impair={"in": {"delay": "50ms"}}), Link(b, "s2", address="10.84.0.2/24")
+    with Lab(Switch("s1"), Switch("s2"), a, b, *links) as lab:
+        assert (a.ping(b) or 0) > 0.05
+        lab.link("s1", "s2").clear()
+        assert (a.ping(b) or 1) < 0.05
 
 
 def test_what_was_started_ends_with_the_lab() -> None:
@@ -258,6 +277,8 @@ def test_on_the_program_s_own_loop() -> None:
             await up.apply({"switches": {"s": {}}, "guests": {"c": {"switch": "s", "address": "10.84.0.3/24"}}})
             assert up.status()["guests"][0]["guest"] == "c"
             assert (await up.ping_all()).pairs == 0
+            await up.apply(CHAIN)
+            assert ([guest.name for guest in up.guests], [s.name for s in up.switches]) == (["a", "b"], ["s1", "s2"])
             with pytest.raises(LabError, match="would wait for the loop that it runs on"):
                 lab.add(Guest("d", switch="s"))
 

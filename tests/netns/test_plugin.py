@@ -126,7 +126,7 @@ def test_every_frame_since_the_lab_came_up_is_expected(pytester: pytest.Pytester
             expect(a, IP(dst="10.85.0.2") / ICMP(type="echo-request"), direction="in")
             expect(a.ports[0], ICMP(type="echo-reply"), direction="out")
             c.wire().send(b"\\xff" * 6 + b"\\2" * 6 + b"\\x88\\xb5" + bytes(46))
-            expect(c, b"\\x88\\xb5", direction="in")
+            expect("c", b"\\x88\\xb5", direction="in")
             expect(lab.link("s", "b").ports[0], b"\\x88\\xb5", direction="out")
             expect.none(a, b"\\x88\\xb5", within=0.1)
         """

@@ -201,6 +201,14 @@ def test_settings_change_in_place(fresh: Callable[[], str], host: Host) -> None:
         assert (port.capabilities.mtu, guest.speed(place(port), "t0")) == (4000, 1000)
 
 
+@pytest.mark.parametrize("left", [["10.9.0.3/24"], ["10.9.0.2/24", "10.9.0.3/24"], ["10.9.0.3/24", "10.9.0.1/24"], []])
+def test_addresses_of_one_network_change_in_place(left: list[str], fresh: Callable[[], str], host: Host) -> None:
+    name = fresh()
+    with opened(host, name, address=["10.9.0.1/24", "10.9.0.2/24"]) as port:
+        assert port.change(TapOptions.model_validate({"tap": "t0", "netns": name, "address": left}))
+        assert {a for a in facts(place(port))["addresses"] if "." in a} == set(left)
+
+
 @pytest.mark.parametrize("other", [{"tap": "t1"}, {"netns": "elsewhere"}, {"offload": False}])
 def test_another_device_is_no_change_in_place(other: dict[str, Any], fresh: Callable[[], str], host: Host) -> None:
     name = fresh()

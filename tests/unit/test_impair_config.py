@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client.exposition import generate_latest
+from pydantic import TypeAdapter
 
 from tests.unit.impaired import Link
+from vswitch import units
 from vswitch.cli.impair import _structured
+from vswitch.cli.impairtable import impairments
 from vswitch.control.api.impairmodels import impairment_of
 from vswitch.control.config import impairfiles
+from vswitch.control.config.impairamend import amended
 from vswitch.control.config.impairment import DirectionConfig, ImpairConfig
 from vswitch.control.config.presets import PRESETS
-from vswitch.control.config.reading import ConfigError, load, validate
+from vswitch.control.config.reading import ConfigError, load, read, validate
 from vswitch.control.metrics.impairments import families, row
+from vswitch.control.topology import reading as topology
 from vswitch.stages.impairment.chance import Chances
 from vswitch.stages.impairment.spec import Change, Codel, Copy, Every, Flap, Gilbert, Line, Share
 
@@ -52,6 +57,12 @@ def line(**options: Any) -> Line:
         ({"vlan": [10, "20-21"], "limit": "1MiB"}, Line(vlans=frozenset((10, 20, 21)), limit=1 << 20)),
         ({"schedule": ["at 10s: loss 100% for 2s"]}, Line(schedule=(Change(10.0, 12.0, {"loss": Share(1.0)}),))),
         ({"schedule": ["at 1m: down"]}, Line(schedule=(Change(60.0, inf, {"loss": Share(1.0)}),))),
+        ({"schedule": "at 1m: down"}, Line(schedule=(Change(60.0, inf, {"loss": Share(1.0)}),))),
+        ({"schedule": [{"at 1m": "down"}]}, Line(schedule=(Change(60.0, inf, {"loss": Share(1.0)}),))),
+        (
+            {"schedule": {"at 1m": "down for 1s", "at 2m": "mtu 600"}},
+            Line(schedule=(Change(60.0, 61.0, {"loss": Share(1.0)}), Change(120.0, inf, {"mtu": 600}))),
+        ),
         (
             {"schedule": [{"at": 5, "for": "1s", "rate": "1mbit", "delay": "1s"}]},
             Line(schedule=(Change(5.0, 6.0, {"rate": 10**6, "delay": 1.0}),)),
@@ -84,6 +95,10 @@ HEAD = "name: lab\nports:\n  a:\n    tap: a0\n    impair:\n"
         ("      flap: {every: 1s, down: 2s}", 6, "unknown key"),
         ("      in:\n        flap: {every: 1s, down: 2s}", 7, "`down` is longer"),
         ("      preset: lte2", 5, "there is no preset 'lte2'; the presets are 3g, lte"),
+        ("      preset: lte2", 5, "wifi-lossy; did you mean lte?"),
+        ("      preset: satellite geo", 5, "wifi-lossy; did you mean geo?"),
+        ("      preset: Lossy_WiFi", 5, "wifi-lossy; did you mean wifi-lossy?"),
+        ("      out:\n        schedule: {at 1s: down, after 2s: down}", 7, "found a mapping, expected a list"),
         ("      seed: -1", 6, "at least 0"),
         ("      out: 5", 6, "expected a mapping"),
     ],
@@ -108,6 +123,54 @@ def test_presets_hold_and_what_stands_beside_goes_before(name: str) -> None:
     config = validate(data)
     assert validate(config.dump()).dump() == config.dump()
     assert validate(config.dump()).ports["a"].settings() == config.ports["a"].settings()
+
+
+def test_a_trace_goes_before_the_rate_of_a_preset(tmp_path: Path) -> None:
+    (tmp_path / "trace").write_text("1\n")
+    impair = ImpairConfig.model_validate({"preset": "lte", "out": {"trace": str(tmp_path / "trace")}}).impairment()
+    assert impair.sent is not None
+    assert (impair.sent.rate, impair.sent.trace, impair.sent.delay) == (0, (0.001,), 0.035)
+
+
+def test_what_is_said_anew_takes_the_place_of_that_direction_alone() -> None:
+    before = ImpairConfig.model_validate({"preset": "lte", "seed": 3, "in": {"loss": "1%"}})
+    assert amended(None, {"out": {}}) == {"out": {}}
+    assert amended(before, {"seed": 4}) == {"preset": "lte", "seed": 4, "in": {"loss": {"share": 0.01}}}
+    assert amended(before, {"preset": "3g"}) == {"preset": "3g", "seed": 3}
+    after = ImpairConfig.model_validate(amended(before, {"out": {"loss": "2%"}})).impairment()
+    assert (after.seed, after.received) == (3, before.impairment().received)
+    assert after.sent == Line(loss=Share(0.02))
+
+
+def test_files_are_relative_to_the_file_that_names_them(tmp_path: Path) -> None:
+    (tmp_path / "down.trace").write_text("1\n")
+    (tmp_path / "fates").write_text("[[0,0,[]]]\n")
+    (tmp_path / "bell").write_text("0 1\n")
+    impair = "{in: {trace: down.trace}, out: {replay: ./fates, jitter: 1ms, distribution: ./bell}}"
+    (tmp_path / "lab.yml").write_text(
+        f"name: t\nports: {{a: {{tap: t0, impair: &i {impair}}}, b: {{tap: t1, impair: *i}}}}\n"
+    )
+    guests = f"{{b: {{switch: s, impair: {impair}}}}}"
+    (tmp_path / "topology.yml").write_text(f"name: t\nswitches: {{s: }}\nguests: {guests}\n")
+    switch = topology.read(tmp_path / "topology.yml").switches["s"]
+    for port in (*read(tmp_path / "lab.yml").ports.values(), *switch.ports.values()):
+        assert port.impair is not None
+        made = port.impair.impairment()
+        assert made.received.trace == (0.001,)
+        assert (made.sent.replay, made.sent.distribution) == (((Copy(0.0),),), (0, 1 / 8192))
+
+
+def test_the_schema_allows_what_may_be_written_shorter() -> None:
+    schema = ImpairConfig.model_json_schema()
+    assert schema["properties"]["preset"]["enum"] == [*PRESETS, None]
+    properties = schema["$defs"]["DirectionConfig"]["properties"]
+    share = TypeAdapter(units.Share).json_schema()
+    for key in ("loss", "duplicate", "reorder", "corrupt"):
+        assert properties[key]["anyOf"][0] == share, key
+    assert {"type": "boolean"} in properties["codel"]["anyOf"]
+    assert {"type": "string"} in properties["schedule"]["anyOf"]
+    assert {"type": "string"} in properties["schedule"]["anyOf"][0]["items"]["anyOf"]
+    assert share in schema["$defs"]["ScheduleEntry"]["properties"]["loss"]["anyOf"]
 
 
 def test_distributions_have_the_mean_and_deviation_of_tc_netem_s() -> None:
@@ -165,6 +228,23 @@ def test_options_of_a_call_say_what_a_file_does(options: dict[str, Any], data: d
     assert _structured(options) == data
 
 
+def test_the_table_has_what_is_asked_for_and_what_else_holds() -> None:
+    def row(link: Link, **directions: Any) -> dict[str, Any]:
+        found = impairment_of(link.switch, link.port("b"), ImpairConfig.model_validate(directions), link.now)
+        assert found is not None
+        return {"port": "b", "impair": found.model_dump(mode="json")}
+
+    plain = impairments([row(Link(delay=0.001), out={"delay": "1ms"})])
+    assert [str(column.header) for column in plain.columns] == [
+        "PORT", "DIRECTION", "DELAY", "P99", "LOSS", "RATE", "FRAMES", "HELD", "FULL"
+    ]  # fmt: skip
+    more = {"corrupt": "1%", "filter": "icmp", "vlan": [3, 5], "schedule": "at 1s: down"}
+    whole = impairments([row(Link(corrupt=Share(0.01)), out=more)])
+    cells = {str(column.header): list(column.cells) for column in whole.columns}
+    assert cells["CORRUPT"] == ["0% / 1%"]
+    assert cells["ALSO"] == ["filter icmp, vlan 3,5, schedule"]
+
+
 def test_what_is_achieved_is_told_by_the_api_and_the_metrics() -> None:
     config = ImpairConfig.model_validate({"out": {"delay": "10ms", "loss": {"every": 4}, "rate": "10mbit"}})
     link = Link(delay=0.01, loss=Every(4), rate=10_000_000)
@@ -191,5 +271,7 @@ def test_what_is_achieved_is_told_by_the_api_and_the_metrics() -> None:
     assert 'vswitch_impair_frames_total{direction="out",fate="lost",port="b",switch="s"} 750.0' in text
     assert f"vswitch_impair_asked_loss_ratio{{{labels}}} 0.25" in text
     assert f"vswitch_impair_asked_rate_bytes_per_second{{{labels}}} 1.25e+06" in text
+    assert f"vswitch_impair_asked_corrupt_ratio{{{labels}}} 0.0" in text
+    assert f"vswitch_impair_asked_reorder_ratio{{{labels}}} 0.0" in text
     assert 'vswitch_impair_delay_seconds_bucket{direction="out",le="0.01",port="b",switch="s"} 0.0' in text
     assert f"vswitch_impair_delay_seconds_count{{{labels}}} {float(achieved.passed)}" in text

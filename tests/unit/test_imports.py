@@ -70,6 +70,35 @@ def test_and_what_has_no_counterpart_is_said_once(words: str) -> None:
     assert len(said) == len(set(said))
 
 
+CABLES = """\
+name: cables
+topology:
+  nodes: {br: {kind: bridge}, a: {exec: [ip addr add 10.5.0.1/24 dev eth1, ip addr add 10.6.0.1/24 dev eth8, id]},
+          b: {exec: ip addr add 10.5.0.2/24 dev eth1}}
+  links:
+    - {endpoints: ["a:eth1", "br:x"]}
+    - {endpoints: ["b:eth1", "a:eth2"], ipv4: [10.7.0.1/24, 10.7.0.2/24], ipv6: ["fd07::1/64"], vars: {x: 1}}
+    - {endpoints: ["a:eth8", "host:veth8"]}
+    - {endpoints: ["a:eth1"]}
+"""
+
+
+def test_addresses_of_links_that_leave_the_lab_are_not_lost_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "cables.clab.yml").write_text(CABLES)
+    draft = imports.read(tmp_path / "cables.clab.yml")
+    lab.load(draft.text())
+    assert draft.links == [
+        [{"node": "a", "interface": "eth1", "address": ["10.5.0.1/24"]}, "br"],
+        [
+            {"node": "b", "interface": "eth1", "address": ["10.7.0.1/24", "fd07::1/64", "10.5.0.2/24"]},
+            {"node": "a", "interface": "eth2", "address": ["10.7.0.2/24"]},
+        ],
+    ]
+    assert draft.guests["a"] == {"setup": ["id"]}
+    assert "a: `ip addr add 10.6.0.1/24 dev eth8` is left out: there is no eth8 here" in draft.remarks
+    assert "the link b:eth1 to a:eth2: `vars` has no counterpart" in draft.remarks
+
+
 def test_a_topology_of_mininet_s_with_its_parameters() -> None:
     draft = drafted("tree.py.txt", "slow")
     slow = {"delay": "5ms", "loss": "2%", "rate": "10mbit", "queue": "152kB"}
@@ -84,6 +113,20 @@ def test_a_topology_of_mininet_s_with_its_parameters() -> None:
     assert draft.guests["h9"] == {"routes": {"default": "10.87.0.1"}}
     assert any("`cpu`" in sentence for sentence in draft.remarks)
     assert not any("protocols" in sentence or "use_htb" in sentence for sentence in draft.remarks)
+
+
+def test_what_an_end_of_a_link_says_is_that_end_s() -> None:
+    draft = drafted("router.py.txt")
+    r1, h1 = draft.links[:2]
+    assert r1 == ["s1", {"node": "r0", "address": "192.168.1.1/24", "interface": "r0-eth1"}]
+    assert draft.links[2] == ["s2", {"node": "r0", "address": "172.16.0.1/12", "interface": "r0-eth2"}]
+    assert h1 == [
+        {"node": "h1", "address": "192.168.1.100/24", "mac": "00:00:00:00:00:01",
+         "impair": {"in": {"delay": "5ms", "rate": "10mbit"}, "out": {"rate": "10mbit"}}},
+        "s1",
+    ]  # fmt: skip
+    assert "r0: what its class LinuxRouter does to it is not done" in draft.remarks
+    assert "NAT has no counterpart: there is no way out of the network" in draft.remarks
 
 
 def test_one_of_several_and_a_program() -> None:

@@ -68,7 +68,7 @@ def test_a_pool_leaves_out_what_somebody_has_and_says_when_it_is_used_up() -> No
     text = "name: t\nswitches: {s: }\nguests:\n  fixed: {switch: s, address: 10.0.0.2/30}\n"
     config = lab.load(text + "  a: {switch: s, pool: 10.0.0.0/30}\n")
     assert config.guests["a"].addresses() == ["10.0.0.1"]
-    assert mistakes(text + "  a: {count: 2, switch: s, pool: 10.0.0.0/30}\n") == [
+    assert mistakes(text + "  a: {count: 20, switch: s, pool: 10.0.0.0/30}\n") == [
         "f:5: guests.a2.pool: the addresses of 10.0.0.0/30 are used up"
     ]
 
@@ -169,7 +169,9 @@ def test_mistakes_of_guests(guests: str, expected: str) -> None:
         ("[{node: s, address: 10.0.0.1/24}, a]", "address belongs to a guest's end; s is a switch"),
         ("[{node: s, access: 3}, {node: a, access: 4}]", "the guest's end says that too"),
         ("[{node: s, acces: 3}, a]", "unknown key; did you mean access?"),
-        ("{ends: [s, a], impair: {}}", "unknown key 'impair'; the keys of a link are ends and count"),
+        ("{ends: [s, a], impare: {}}", "unknown key 'impare'; did you mean impair?"),
+        ("{ends: [s, a], x: {}}", "unknown key 'x'; a link has ends, count, and options of the end named first"),
+        ("{ends: [{node: s, access: 3}, a], access: 4}", "access stands at its first end too: leave one of them out"),
         ("{ends: [s, a], count: many}", "count: found 'many', expected a whole number"),
         ('["s[1-2]", "a[1-3]"]', "the ranges of both ends have 2 and 3 members"),
     ],
@@ -204,6 +206,13 @@ def test_mistakes_of_links(link: str, expected: str) -> None:
 def test_mistakes_of_the_whole(text: str, expected: str) -> None:
     found = mistakes(text)
     assert any(expected in line for line in found), found
+
+
+def test_a_switch_given_to_a_lab_is_one_sentence() -> None:
+    assert mistakes("name: x\nageing: 60s\nports: {a: {tap: a0}}\n") == [
+        "f:3: ports: this is one switch, not a topology: use `vswitch check`, `run` and so on"
+    ]
+    assert "ports: unknown key" in mistakes("name: x\nswitches: {}\nports: {}\n")[0]
 
 
 def test_a_topology_given_to_a_switch_is_one_sentence() -> None:
@@ -284,6 +293,45 @@ def test_a_switch_without_some_ports_lacks_what_names_them() -> None:
     assert [entry.port for entry in left.fdb.static] == ["b"]
     assert not left.mirrors
     assert without(config, {"b"}).vlan_aware
+
+
+def test_what_stands_beside_a_guest_without_switch_is_that_of_its_first_link() -> None:
+    text = """\
+name: t
+switches: {s: , t: }
+guests:
+  a: {address: 10.0.0.1/24, impair: {out: {delay: 1ms}}}
+  b: {address: 10.0.0.2/24, access: 5}
+links: [[s, a], [a, t], ["b:wan", {node: t, isolated: true}]]
+"""
+    found = lab.load(text)
+    assert [plug.addresses for plug in found.guests["a"].plugs] == [("10.0.0.1/24",), ()]
+    assert found.switches["s"].ports["a"].impair is not None
+    assert found.switches["t"].ports["a"].impair is None
+    assert found.switches["t"].ports["b"].dump() | {"mac": ""} == {
+        "tap": "wan", "netns": "t-b", "address": ["10.0.0.2/24"], "access": 5, "isolated": True, "mac": "",
+    }  # fmt: skip
+    clash = text.replace("[s, a]", "[s, {node: a, address: 10.9.9.9/24}]")
+    assert mistakes(clash) == ["f:6: links.0.ends.1.address: that stands beside a too: leave one of them out"]
+
+
+def test_options_of_a_link_are_those_of_the_end_named_first() -> None:
+    text = "name: t\nswitches: {s: , t: }\nlinks: [{ends: [s, t], impair: {out: {delay: 1ms}, in: {loss: 1%}}}]\n"
+    switches = lab.load(text).switches
+    assert switches["s"].ports["t"].impair is not None
+    assert switches["t"].ports["s"].impair is None
+    ports = lab_schema()["properties"]["links"]["items"]["anyOf"][1]["properties"]
+    assert {"ends", "count", "impair", "access"} <= set(ports)
+
+
+def test_one_mistake_is_told_once() -> None:
+    text = "name: t\nswitches: {s: }\nguests:\n  a: {switch: s, address: 10.0.0.1, mac: zz}\nlinks: [[s, {nod: a}]]\n"
+    assert [line.split(": ")[:2] for line in mistakes(text)] == [
+        ["f:4", "guests.a.address"],
+        ["f:4", "guests.a.mac"],
+        ["f:5", "links.0.ends.1.node"],
+        ["f:5", "links.0.ends.1.nod"],
+    ]
 
 
 def test_the_schema_describes_what_is_read() -> None:

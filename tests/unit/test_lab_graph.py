@@ -32,7 +32,7 @@ def test_an_svg_has_a_box_for_each_node_none_over_another_and_a_line_for_each_li
     assert len(boxes) == len(drawn.guests) + len(drawn.switches) - len(drawn.wires)
     for (x1, y1), (x2, y2) in combinations(boxes, 2):
         assert abs(x1 - x2) >= graph.WIDTH or abs(y1 - y2) >= graph.HEIGHT
-    assert len(list(root.iter(f"{SVG}line"))) == len(drawn.links)
+    assert len([*root.iter(f"{SVG}line"), *root.iter(f"{SVG}polyline")]) == len(drawn.links)
     width, height = int(root.attrib["width"]), int(root.attrib["height"])
     assert all(0 <= x <= width - graph.WIDTH and 0 <= y <= height - graph.HEIGHT for x, y in boxes)
     names = {text.text for text in root.iter(f"{SVG}text")}
@@ -57,9 +57,30 @@ def test_options_of_an_end_are_written_at_it_and_a_loop_is_drawn() -> None:
     assert "trunk 10,20" in picture
     assert "access 10" in picture
     assert 'class="qemu"' in picture
-    assert picture.count("<line ") == 5
+    assert picture.count("<line ") + picture.count("<polyline ") == 5
     assert 'taillabel="trunk 10,20"' in graph.dot(drawn)
     assert '---|"trunk 10,20"|' in graph.mermaid(drawn)
+
+
+def test_links_of_the_same_nodes_are_told_apart_and_no_words_are_over_others() -> None:
+    drawn = lab.load(
+        "name: t\nloops: true\nswitches: {a: , b: }\n"
+        "guests: {g: {switch: a, access: 10}, h: {switch: a, access: 20, impair: {out: {delay: 5ms}}}, r: }\n"
+        "links: [[{node: a, trunk: 10}, {node: b, trunk: [10, 20]}], [a, b], [r, {node: b, access: 10}],"
+        " [r, {node: b, access: 20}]]\n"
+    )
+    root = ElementTree.fromstring(graph.svg(drawn))
+    lines = [tuple(line.attrib.items()) for kind in ("line", "polyline") for line in root.iter(SVG + kind)]
+    assert len(lines) == len(set(lines)) == len(drawn.links)
+    ends = [text for text in root.iter(f"{SVG}text") if text.attrib.get("class") == "end"]
+    assert [text.text for text in ends] == [
+        "access 10", "access 20, impair out delay 5ms", "a: trunk 10", "trunk 10,20", "eth0: access 10",
+        "eth1: access 20",
+    ]  # fmt: skip
+    for one, other in combinations(ends, 2):
+        across = abs(int(one.attrib["x"]) - int(other.attrib["x"]))
+        down = abs(int(one.attrib["y"]) - int(other.attrib["y"]))
+        assert down >= 11 or across >= (len(one.text or "") + len(other.text or "")) * 5 / 2
 
 
 def test_an_empty_lab_is_drawn_too() -> None:

@@ -44,6 +44,26 @@ def test_a_failure_shows_ports_and_what_became_of_frames(pytester: pytest.Pytest
     )
 
 
+def test_a_port_may_be_named(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        def test_it(switch, expect):
+            switch.send("a", b"\\xff" * 6 + b"\\2" * 6 + b"\\x88\\xb5" + bytes(46))
+            expect("b", b"\\x88\\xb5")
+            expect.none("a", b"\\x88\\xb5", direction="out")
+            with pytest.raises(Exception, match="there is no port z; the ports are a, b, c"):
+                expect("z", b"")
+
+        def test_nowhere(expect):
+            with pytest.raises(ValueError, match="'b' is a name, and there is neither a lab nor a switch"):
+                expect("b", b"")
+        """
+    )
+    pytester.runpytest_inprocess().assert_outcomes(passed=2)
+
+
 def test_what_passes_shows_nothing(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from ipaddress import ip_interface
 from typing import Any
 
@@ -23,6 +24,7 @@ from vswitch.units import (
     PortName,
     Rate,
     Share,
+    Size,
     Vid,
     VlanSet,
     parse_vlans,
@@ -159,6 +161,29 @@ def test_the_schema_allows_what_is_written_and_what_is_dumped(unit: Any, written
     assert JSON_TYPES[type(written)] in allowed or unit is Vid
     for example in schema.get("examples", []):
         adapter.validate_python(example)
+
+
+PATTERNS = [
+    (Duration, ["10ms", " 1.5 S", "5Min", "3µs", "7", "{n}ms"], ["-1ms", "10 parsecs", "ms", "1e3s", ""]),
+    (Rate, ["10mbit", "1 Gbit", "1000"], ["10mbps", "fast"]),
+    (Size, ["64kB", "1MiB", "1500b"], ["64 apples"]),
+    (Share, ["0.5%", "100%", "99.9 %", "0.25", "1", "1.0", "0", "00%"], ["101%", "1.5", "2", "-1%", "%", "5 %%", ""]),
+    (Addresses, ["10.0.0.1/24", "fd00::1/64", "10.0.0.{n}/24"], ["10.0.0.1", "web/24"]),
+]
+
+
+@pytest.mark.parametrize(("unit", "right", "wrong"), PATTERNS)
+def test_the_schema_s_pattern_is_what_is_read(unit: Any, right: list[str], wrong: list[str]) -> None:
+    adapter: TypeAdapter[Any] = TypeAdapter(unit)
+    pattern = re.compile(adapter.json_schema()["pattern"])
+    for text in right:
+        assert pattern.search(text), text
+        if "{n}" not in text:
+            adapter.validate_python(text)
+    for text in wrong:
+        assert not pattern.search(text), text
+        with pytest.raises(ValidationError):
+            adapter.validate_python(text)
 
 
 @given(st.frozensets(st.integers(1, 4094)))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path  # noqa: TC003
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from vswitch.cli.app import PASS, Json, PortName, app, client, options_of
 from vswitch.control.client import CallError
+from vswitch.control.config.impairpaths import anchored
 
 impair_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, context_settings=app.info.context_settings)
 app.add_typer(impair_app, name="impair", help="Delay, lose and spoil frames at ports of a running switch.")
@@ -39,7 +40,7 @@ def impair_set(context: typer.Context, port: PortName, direction: Direction = "b
     options = options_of(words)
     if not options:
         raise CallError("say what is to happen to frames, such as --delay 10ms, or --preset lte", 2)
-    client(context).call("PUT", f"ports/{port}/impair", _structured(options), direction=direction)
+    client(context).call("PUT", f"ports/{port}/impair", anchored(_structured(options), Path()), direction=direction)
 
 
 @impair_app.command("clear")
@@ -89,7 +90,10 @@ def impair_record(
     """
     _check(direction)
     stream = client(context).stream(f"ports/{port}/impair/record", direction=direction)
-    out = sys.stdout.buffer if str(write) == "-" else write.open("wb")
+    try:
+        out = sys.stdout.buffer if str(write) == "-" else write.open("wb")
+    except OSError as error:
+        raise CallError(f"cannot write to {write}: {error.strerror}") from error
     with out:
         for octets in stream:
             out.write(octets)

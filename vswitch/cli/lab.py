@@ -202,8 +202,7 @@ def check(file: File, as_json: Json = False) -> None:
             sys.exit(2)
         wrong(error)
         return
-    counts = f"{len(found.switches) - len(found.wires)} switches, {len(found.guests)} guests, {len(found.links)} links"
-    typer.echo("[]" if as_json else f"{file}: right, {counts}")
+    typer.echo("[]" if as_json else f"{file}: right, {found.counts()}")
 
 
 @lab_app.command()

@@ -11,7 +11,7 @@ import typer
 
 from vswitch.cli.app import PASS, Json
 from vswitch.cli.lab import lab_app
-from vswitch.cli.labs import Named, Which, client, sockets
+from vswitch.cli.labs import Named, Which, client, is_file, sockets
 from vswitch.control.client import CallError, Client
 
 
@@ -45,13 +45,17 @@ def execute(
 ) -> None:
     """Run COMMAND in a guest: in its network, with its environment, and with the names of the other guests.
 
-    The exit status is that of COMMAND.
+    The exit status is that of COMMAND. The lab's file may stand before the guest, in place of --lab.
 
     Example: vswitch lab exec h1 -- ping -c 1 h2
     """
     from vswitch.lab.entering import Quarters, become
     from vswitch.ports import PortError
 
+    lab, words = _of_file(lab, [guest, *command])
+    guest, *command = words
+    if not command:
+        raise CallError(f"say what to run in {guest}: vswitch lab exec {guest} -- COMMAND", 2)
     answer = client(lab).call("GET", "lab")
     row = next((row for row in answer["guests"] if row["guest"] == guest), None)
     if row is None:
@@ -84,6 +88,7 @@ def ping(
     from vswitch.lab import pinging
     from vswitch.ports import PortError
 
+    lab, guests = _of_file(lab, guests or [])
     answer = client(lab).call("GET", "lab")
     try:
         result = pinging.ping_all(pinging.hosts(answer, guests or None), timeout)
@@ -96,3 +101,8 @@ def ping(
             typer.echo(line)
     if result.lost:
         sys.exit(1)
+
+
+def _of_file(lab: str | None, words: list[str]) -> tuple[str | None, list[str]]:
+    """The lab and the words that are left, where the first of them is the lab's file, which no guest's name can be."""
+    return (words[0], words[1:]) if lab is None and words and is_file(words[0]) else (lab, words)

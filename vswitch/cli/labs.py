@@ -38,13 +38,18 @@ def sockets() -> dict[str, Path]:
     return {path.parent.name: path for path in sorted(folder.glob("*/control.sock")) if listens(path)}
 
 
+def is_file(word: str) -> bool:
+    """Whether it means a file, not a name: a name has neither dot nor slash."""
+    return "/" in word or word.endswith((".yml", ".yaml"))
+
+
 def name_of(which: str | None) -> str:
     """The name of the lab that is meant: the one named, that of a file, or of the only one. Raises CallError.
 
     One that was killed is meant where none runs.
     """
     if which is not None:
-        return read(Path(which)).name if "/" in which or which.endswith((".yml", ".yaml")) else which
+        return read(Path(which)).name if is_file(which) else which
     folder = lab_directory("x").parent
     killed = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     there = list(sockets()) or killed

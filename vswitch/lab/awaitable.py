@@ -50,14 +50,27 @@ class AsyncLab:
         """Raises LabError where there is none, or more than one."""
         return AsyncLink(self.session, one, other)
 
+    @property
+    def switches(self) -> list[AsyncSwitch]:
+        """All of them, those that are links between two guests left out."""
+        config = self.session.config
+        return [self.switch(name) for name in config.switches if name not in config.wires]
+
+    @property
+    def guests(self) -> list[AsyncGuest]:
+        """All of them."""
+        return [self.guest(name) for name in self.session.config.guests]
+
     def status(self) -> dict[str, Any]:
         """As `vswitch lab status --json` has it."""
         return self.session.running.status()
 
-    async def apply(self, topology_: Mapping[str, Any]) -> list[str]:
-        """Become another topology; what changed. Raises ConfigError, ConflictError, PortError or RunError, undone."""
-        new = topology.validate({**topology_, "name": self.name})
-        return await self.session.running.apply(new)
+    async def apply(self, new: Mapping[str, Any] | str) -> list[str]:
+        """Become another topology, YAML or a mapping, by difference; what changed. Its name stays.
+
+        Raises ConfigError, ConflictError, PortError or RunError; it is as before then.
+        """
+        return await self.session.running.apply(topology.renamed(new, self.name))
 
     async def ping_all(self, timeout: float = 2.0) -> pinging.Result:
         """From everyone to everyone."""

@@ -1,71 +1,63 @@
 """A topology as a picture: SVG by a small layout of our own, or text for Graphviz and Mermaid.
 
-Switches stand in layers, the one with the most neighbours on top; the guests of each in a block below it.
+Switches stand in layers, the one with the most neighbours on top; the guests of each in a block below it. A rail runs
+down at the left of each column of guests, so that no line is hidden behind a box. What an end says stands above the
+lower box.
 """
 
 from __future__ import annotations
 
-import json
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from html import escape
 from math import isqrt
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from vswitch.lab.graphtext import addresses_of, dot, mermaid, options_of, switches_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from vswitch.control.topology.layout import End, LabConfig
 
+__all__ = ["FORMATS", "HEIGHT", "WIDTH", "dot", "mermaid", "svg"]
+
 WIDTH, HEIGHT = 96, 34
 """Of the box of a node."""
 
-GAP, LAYER = 14, 56
+GAP, LAYER, LINE = 20, 64, 11
+_LETTER: Final = 5
+"""Width of a letter of a label, about."""
+
+_APART: Final = 6
+"""Between two links of the same nodes."""
 
 _STYLE: Final = (
     "text{font:11px sans-serif;text-anchor:middle;fill:#222}.small{font-size:9px;fill:#666}"
     "rect{fill:#fff;stroke:#555}.switch{fill:#dbe9f6;stroke:#2a6496}.qemu{fill:#f6ecdb;stroke:#96692a}"
-    "line{stroke:#888}.end{font-size:9px;fill:#a33}"
+    "line,polyline{stroke:#888;fill:none}.end{font-size:9px;fill:#a33;stroke:#fff;stroke-width:3px;paint-order:stroke}"
 )
 
 
-def dot(lab: LabConfig) -> str:
-    """For Graphviz."""
-    lines = [f"graph {_quote(lab.name)} {{", "  node [shape=box, fontname=sans];"]
-    lines += [f"  {_quote(name)} [style=filled, fillcolor=lightblue];" for name in _switches(lab)]
-    for name, guest in lab.guests.items():
-        fill = ", style=filled, fillcolor=moccasin" if guest.options.qemu else ""
-        label = _quote("\n".join([name, *_addresses(lab, name)]))
-        lines.append(f"  {_quote(name)} [label={label}{fill}];")
-    for one, other in lab.links:
-        words = [f"taillabel={_quote(_options(one))}"] if one.options else []
-        words += [f"headlabel={_quote(_options(other))}"] if other.options else []
-        attributes = f" [{', '.join(words)}]" if words else ""
-        lines.append(f"  {_quote(one.node)} -- {_quote(other.node)}{attributes};")
-    return "\n".join([*lines, "}"])
+class _Place(NamedTuple):
+    """The upper left corner of a box, and for a guest below its switch the rail beside its column."""
 
-
-def mermaid(lab: LabConfig) -> str:
-    """For Mermaid, as GitHub and others draw it."""
-    ids = {name: f"n{number}" for number, name in enumerate([*_switches(lab), *lab.guests])}
-    lines = ["graph TD"]
-    lines += [f'  {ids[name]}[["{name}"]]' for name in _switches(lab)]
-    labels = {name: "<br>".join([name, *_addresses(lab, name)]) for name in lab.guests}
-    lines += [f'  {ids[name]}("{label}")' for name, label in labels.items()]
-    for one, other in lab.links:
-        words = ", ".join(filter(None, (_options(one), _options(other)))).replace('"', "'").replace("|", "/")
-        label = f'|"{words}"|' if words else ""
-        lines.append(f"  {ids[one.node]} ---{label} {ids[other.node]}")
-    return "\n".join(lines)
+    x: int
+    y: int
+    rail: int = 0
+    switch: str = ""
 
 
 @dataclass
 class _Item:
-    """A switch with its guests and those that hang below it."""
+    """A switch with its guests and those that hang below it; how wide its label is, and how high its guests' are."""
 
     name: str
     guests: list[str] = field(default_factory=list)
     below: list[_Item] = field(default_factory=list)
+    label: int = 0
+    column: int = WIDTH
+    above: int = 0
 
     @property
     def columns(self) -> int:
@@ -74,24 +66,27 @@ class _Item:
 
     def width(self) -> int:
         """Of everything that hangs together here."""
-        block = self.columns * (WIDTH + GAP) if self.guests else 0
-        return max(WIDTH + GAP, block + sum(item.width() for item in self.below))
+        block = self.columns * (self.column + GAP) if self.guests else 0
+        return max(max(WIDTH, self.label) + GAP, block + sum(item.width() for item in self.below))
 
 
 def svg(lab: LabConfig) -> str:
     """A picture that stands by itself."""
-    places: dict[str, tuple[int, int]] = {}
+    places: dict[str, _Place] = {}
+    labels = _labels(lab)
     left = GAP
     for root in _forest(lab):
+        _measure(root, labels)
         _place(root, left, GAP, places)
         left += root.width() + GAP
-    width = max([x + WIDTH for x, _ in places.values()], default=0) + GAP
-    height = max([y + HEIGHT for _, y in places.values()], default=0) + GAP
+    width = max([left - GAP, *(place.x + WIDTH for place in places.values())], default=0) + GAP
+    height = max([place.y + HEIGHT for place in places.values()], default=0) + GAP
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}">',
         f"<title>{escape(lab.name)}</title><style>{_STYLE}</style>",
         *_lines(lab, places),
         *_boxes(lab, places),
+        *_ends(labels, places),
         "</svg>",
     ]
     return "\n".join(lines)
@@ -100,16 +95,48 @@ def svg(lab: LabConfig) -> str:
 FORMATS: Final[dict[str, Callable[[LabConfig], str]]] = {"svg": svg, "dot": dot, "mermaid": mermaid}
 
 
-def _place(item: _Item, left: int, top: int, places: dict[str, tuple[int, int]]) -> None:
+def _labels(lab: LabConfig) -> dict[str, list[str]]:
+    """What ends of links say, at the node that stands lower, as far as that is known: a guest, or the second switch."""
+    labels: dict[str, list[str]] = {}
+    for one, other in lab.links:
+        lower = one if one.node in lab.guests and other.node not in lab.guests else other
+        for end in (one, other):
+            if end.options:
+                labels.setdefault(lower.node, []).append(f"{_where(lab, end, lower)}{options_of(end)}")
+    return labels
+
+
+def _where(lab: LabConfig, end: End, lower: End) -> str:
+    """Which end it is, unless that is plain."""
+    guest = lab.guests.get(lower.node)
+    if guest is not None:
+        return f"{lower.name}: " if len(guest.plugs) > 1 else ""
+    return "" if end is lower else f"{end.node}: "
+
+
+def _measure(root: _Item, labels: dict[str, list[str]]) -> None:
+    waiting = [root]
+    while waiting:
+        item = waiting.pop()
+        said = [line for guest in item.guests for line in labels.get(guest, ())]
+        item.label = max(map(len, labels.get(item.name, ())), default=0) * _LETTER
+        item.column = max([WIDTH, *(len(line) * _LETTER for line in said)])
+        item.above = LINE * max((len(labels.get(guest, ())) for guest in item.guests), default=0)
+        waiting += item.below
+
+
+def _place(item: _Item, left: int, top: int, places: dict[str, _Place]) -> None:
     """Give everything of an item its upper left corner."""
     width = item.width()
     if item.name:
-        places[item.name] = left + (width - GAP - WIDTH) // 2, top
+        places[item.name] = _Place(left + (width - GAP - WIDTH) // 2, top)
     below = top + (HEIGHT + LAYER if item.name else 0)
     for number, guest in enumerate(item.guests):
         row, column = divmod(number, item.columns)
-        places[guest] = left + column * (WIDTH + GAP), below + row * (HEIGHT + GAP)
-    left += item.columns * (WIDTH + GAP) if item.guests else 0
+        x = left + column * (item.column + GAP)
+        y = below + row * (HEIGHT + GAP + item.above)
+        places[guest] = _Place(x + (item.column - WIDTH) // 2, y, x - GAP // 2, item.name)
+    left += item.columns * (item.column + GAP) if item.guests else 0
     for child in item.below:
         _place(child, left, below, places)
         left += child.width()
@@ -117,7 +144,7 @@ def _place(item: _Item, left: int, top: int, places: dict[str, tuple[int, int]])
 
 def _forest(lab: LabConfig) -> list[_Item]:
     """Trees of switches, and guests that hang on none as trees of their own."""
-    neighbours: dict[str, list[str]] = {name: [] for name in _switches(lab)}
+    neighbours: dict[str, list[str]] = {name: [] for name in switches_of(lab)}
     homes: dict[str, str] = {}
     for one, other in lab.links:
         for here, there in ((one.node, other.node), (other.node, one.node)):
@@ -149,21 +176,31 @@ def _grow(start: str, neighbours: dict[str, list[str]], items: dict[str, _Item],
     return items[start]
 
 
-def _lines(lab: LabConfig, places: dict[str, tuple[int, int]]) -> Iterator[str]:
+def _lines(lab: LabConfig, places: dict[str, _Place]) -> Iterator[str]:
+    """Links of the same nodes side by side."""
+    many = Counter(frozenset((one.node, other.node)) for one, other in lab.links)
+    drawn: Counter[frozenset[str]] = Counter()
     for one, other in lab.links:
-        (x1, y1), (x2, y2) = (_middle(places[end.node]) for end in (one, other))
-        yield f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}"/>'
-        for end, at in ((one, 0.35), (other, 0.65)):
-            if end.options:
-                x, y = x1 + (x2 - x1) * at, y1 + (y2 - y1) * at
-                yield f'<text class="end" x="{x:.0f}" y="{y:.0f}">{escape(_options(end))}</text>'
+        nodes = frozenset((one.node, other.node))
+        shift = _APART * (2 * drawn[nodes] - many[nodes] + 1) // 2
+        drawn[nodes] += 1
+        upper, lower = (other, one) if places[one.node].switch == other.node else (one, other)
+        (x1, y1), (x2, y2) = _middle(places[upper.node]), _middle(places[lower.node])
+        place = places[lower.node]
+        if place.switch == upper.node:
+            rail, edge = place.rail + shift, places[upper.node].y + HEIGHT
+            down = edge + LAYER // 4
+            points = f"{x1},{edge} {rail},{down} {rail},{y2 + shift} {place.x},{y2 + shift}"
+            yield f'<polyline points="{points}"/>'
+        else:
+            yield f'<line x1="{x1 + shift}" y1="{y1 + shift}" x2="{x2 + shift}" y2="{y2 + shift}"/>'
 
 
-def _boxes(lab: LabConfig, places: dict[str, tuple[int, int]]) -> Iterator[str]:
-    for name, (x, y) in places.items():
+def _boxes(lab: LabConfig, places: dict[str, _Place]) -> Iterator[str]:
+    for name, (x, y, *_) in places.items():
         guest = lab.guests.get(name)
         kind = "switch" if guest is None else "qemu" if guest.options.qemu else "guest"
-        addresses = _addresses(lab, name) if guest else []
+        addresses = addresses_of(lab, name) if guest else []
         yield f'<rect class="{kind}" x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="{0 if guest else 6}"/>'
         yield f'<text x="{x + WIDTH // 2}" y="{y + (15 if addresses else 21)}">{escape(name)}</text>'
         if addresses:
@@ -171,30 +208,13 @@ def _boxes(lab: LabConfig, places: dict[str, tuple[int, int]]) -> Iterator[str]:
             yield f'<text class="small" x="{x + WIDTH // 2}" y="{y + 27}">{escape(addresses[0])}{more}</text>'
 
 
-def _middle(place: tuple[int, int]) -> tuple[int, int]:
-    return place[0] + WIDTH // 2, place[1] + HEIGHT // 2
+def _ends(labels: dict[str, list[str]], places: dict[str, _Place]) -> Iterator[str]:
+    for name, lines in labels.items():
+        x, y, *_ = places[name]
+        for number, line in enumerate(lines):
+            top = y - 4 - LINE * (len(lines) - 1 - number)
+            yield f'<text class="end" x="{x + WIDTH // 2}" y="{top}">{escape(line)}</text>'
 
 
-def _switches(lab: LabConfig) -> list[str]:
-    """Without those that are wires."""
-    return [name for name in lab.switches if name not in lab.wires]
-
-
-def _addresses(lab: LabConfig, guest: str) -> list[str]:
-    return [address for plug in lab.guests[guest].plugs for address in plug.addresses]
-
-
-def _options(end: End) -> str:
-    """An end's options on one short line."""
-    words = ", ".join(f"{key} {_value(value)}" for key, value in end.options.items())
-    return words if len(words) <= 60 else f"{words[:59]}…"
-
-
-def _value(value: object) -> str:
-    if isinstance(value, dict):
-        return " ".join(f"{key} {_value(each)}" for key, each in value.items())
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _quote(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+def _middle(place: _Place) -> tuple[int, int]:
+    return place.x + WIDTH // 2, place.y + HEIGHT // 2

@@ -7,6 +7,7 @@ import logging
 import os
 import shlex
 import socket
+from collections import deque
 from contextlib import suppress
 from ipaddress import ip_network
 from pathlib import Path
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 
 SHELL: Final = ("/bin/sh", "-c")
 
+_MOST_FAILURES: Final = 10
+
 
 class Home:
     """Where one guest lives, from `open` to `close`. What blocks is marked so and called in the worker's thread."""
@@ -40,6 +43,8 @@ class Home:
         """Not there yet."""
         self.config = config
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.failed: deque[tuple[str, int]] = deque(maxlen=_MOST_FAILURES)
+        """Commands of `run` that ended with another status than 0, and that."""
         self.own = False
         """Whether the lab made the namespace, so that all who live there are the lab's."""
         self._host = host
@@ -97,6 +102,7 @@ class Home:
 
     def run(self, command: Sequence[str] | None = None) -> None:
         """Start the commands that go on, or this one. Raises PortError."""
+        self.failed.clear()
         for each in [command] if command else [[*SHELL, line] for line in self.config.options.run]:
             self._start(each)
 
@@ -123,6 +129,7 @@ class Home:
         self.processes.remove(process)
         if status > 0:
             log.warning("guest %s: %s ended with status %d", self.config.name, words, status)
+            self.failed.append((words, status))
         if not ended.done():
             ended.set_result(None)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from vswitch.control.api.explain import recent
 from vswitch.control.api.models import ExplanationModel
+from vswitch.control.config.impairamend import amended
 from vswitch.core.explain import explain
 from vswitch.core.offload import PLAIN
 from vswitch.lab.session import LabError
@@ -141,11 +142,8 @@ class PortNode(Node):
         """What is said takes the place of what was; a direction that is not mentioned stays."""
         service = self._service
         async with service.editing() as data:
-            impair = {} if said.get("preset") else data["ports"][self.name].get(OPTION) or {}
-            data["ports"][self.name][OPTION] = {
-                **impair,
-                **{key: value for key, value in said.items() if value is not None},
-            }
+            service.bridge(self.name)
+            data["ports"][self.name][OPTION] = amended(service.config.ports[self.name].impair, said)
 
     async def _clear(self) -> None:
         await self._service.set_port(self.name, {OPTION: None})
@@ -154,9 +152,12 @@ class PortNode(Node):
 class LinkNode(Node):
     """A link of a lab: between switches, between guests, or between a guest and its switch."""
 
-    def __init__(self, one: Mapping[str, Any] | str, other: Mapping[str, Any] | str) -> None:
+    def __init__(
+        self, one: Mapping[str, Any] | str, other: Mapping[str, Any] | str, options: Mapping[str, Any] | None = None
+    ) -> None:
         """The ends, as in the topology: NODE, GUEST:INTERFACE, SWITCH:PORT, or a mapping with `node`."""
         self.ends = one, other
+        self.options = dict(options or {})
 
     def __repr__(self) -> str:
         """Whichever face it has."""
@@ -194,7 +195,8 @@ class LinkNode(Node):
 
 def impairment(preset: str | None, seed: int | None, received: object, sent: object) -> dict[str, Any]:
     """What was said of an impairment, in the words of a configuration."""
-    return {"preset": preset, "seed": seed, "in": received, "out": sent}
+    said = {"preset": preset, "seed": seed, "in": received, "out": sent}
+    return {key: value for key, value in said.items() if value is not None}
 
 
 def _node(end: Mapping[str, Any] | str) -> str:

@@ -97,9 +97,17 @@ class Guest(GuestNode):
 class Link(LinkNode):
     """A link of a lab."""
 
-    def __init__(self, one: str | Mapping[str, Any] | Switch | Guest, other: str | Mapping[str, Any] | Switch | Guest):
-        """The ends: a switch or a guest, "GUEST:INTERFACE", or a mapping as in a topology, {"node": "s1", …}."""
-        super().__init__(_name(one), _name(other))
+    def __init__(
+        self,
+        one: str | Mapping[str, Any] | Switch | Guest,
+        other: str | Mapping[str, Any] | Switch | Guest,
+        **options: Any,
+    ) -> None:
+        """The ends: a switch or a guest, "GUEST:INTERFACE", or a mapping as in a topology, {"node": "s1", …}.
+
+        options: of the end named first, such as impair={"out": {"delay": "10ms"}}: `out` is what leaves by it.
+        """
+        super().__init__(_name(one), _name(other), options)
 
     @property
     def ports(self) -> list[Port]:

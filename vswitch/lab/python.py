@@ -195,8 +195,10 @@ class Lab:
         data = copy.deepcopy(self._data)
         for part in new:
             if isinstance(part, Link):
-                data.setdefault("links", []).append(list(part.ends))
+                data.setdefault("links", []).append({"ends": list(part.ends), **part.options})
                 continue
+            if not isinstance(part, (Switch, Guest)):
+                raise LabError(f"{part!r} is neither a Switch, nor a Guest, nor a Link")
             section = data.setdefault("guests" if isinstance(part, Guest) else "switches", {})
             if part.name in section:
                 raise LabError(f"there is a {'guest' if isinstance(part, Guest) else 'switch'} {part.name} already")
@@ -210,12 +212,12 @@ class Lab:
                 self._parts[part.name] = part
         return changes
 
-    def apply(self, new: Mapping[str, Any]) -> list[str]:
-        """Become another topology by difference, undone where that fails; what changed. Its name stays.
+    def apply(self, new: Mapping[str, Any] | str) -> list[str]:
+        """Become another topology, YAML or a mapping, by difference; what changed. Its name stays.
 
-        Raises ConfigError, and if up, ConflictError, PortError or RunError.
+        Raises ConfigError, and if up, ConflictError, PortError or RunError; it is as before then.
         """
-        return self._become(dict(new))
+        return self._become(dict(topology.renamed(new, self.name).data))
 
     def _become(self, data: dict[str, Any]) -> list[str]:
         data["name"] = self.name

@@ -55,6 +55,7 @@ def _guest(lab: RunningLab, home: Home) -> dict[str, Any]:
             for plug in config.plugs
         ],
         "processes": [process.pid for process in home.processes],
+        "failed": [{"command": command, "status": status} for command, status in home.failed],
         "log": str(lab.place.log(config.name)),
         "environment": dict(config.options.environment),
     }  # fmt: skip

@@ -75,16 +75,8 @@ async def _main(path: Path, config: LabConfig) -> None:
 
 def _ready(lab: RunningLab) -> None:
     """Say that the lab is up: to a person, and to systemd where that started it."""
-    config = lab.config
-    counts = (_many(len(config.guests), "guest"), _many(len(config.switches) - len(config.wires), "switch"),
-              _many(len(config.links), "link"))  # fmt: skip
-    log.info("%s is up: %s; control on %s", config.name, ", ".join(counts), lab.place.control)
+    log.info("%s is up: %s; control on %s", lab.config.name, lab.config.counts(), lab.place.control)
     systemd.notify("READY=1")
-
-
-def _many(count: int, what: str) -> str:
-    plural = f"{what}es" if what.endswith("ch") else f"{what}s"
-    return f"{count} {what if count == 1 else plural}"
 
 
 def _spawn(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from contextlib import suppress
@@ -22,7 +23,7 @@ from vswitch.ports.links import Link
 from vswitch.units import Addresses, InterfaceName, InterfacePattern, MacAddress, Mtu, NamespaceName, Rate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from ipaddress import IPv4Interface, IPv6Interface
 
     from vswitch.core.offload import Buffer
@@ -177,17 +178,31 @@ class TapPort(DevicePort):
                 if options.bridge or (old and old.bridge):
                     attributes["master"] = _bridge(options.bridge)
                 ipr.link("set", index=self.index, **attributes)
-                for address in _missing(options.address, old.address if old else ()):
-                    flags = _IFA_F_NODAD if address.version == 6 else 0
-                    ipr.addr("replace", index=self.index, **_address(address), flags=flags)
-                for address in _missing(old.address if old else (), options.address):
-                    ipr.addr("del", index=self.index, **_address(address))
+                before = old.address if old else ()
+                self._add(ipr, _missing(options.address, before))
+                if gone := list(_missing(before, options.address)):
+                    self._remove(ipr, gone)
+                    self._add(ipr, options.address)
         except NetlinkError as error:
             raise PortError(f"cannot set the interface {self.device} up: {error.args[1]}") from error
         with suppress(OSError):  # a kernel without settings for a TAP's speed reports its own
             tun.set_speed(str(self.device), options.speed // 1_000_000)
         self.capabilities = Capabilities(self.capabilities.offload, options.mtu, tun.speed(str(self.device)))
         self.state = PortState.UP
+
+    def _add(self, ipr: IPRoute, addresses: Iterable[IPv4Interface | IPv6Interface]) -> None:
+        for address in addresses:
+            flags = _IFA_F_NODAD if address.version == 6 else 0
+            ipr.addr("replace", index=self.index, **_address(address), flags=flags)
+
+    def _remove(self, ipr: IPRoute, addresses: Iterable[IPv4Interface | IPv6Interface]) -> None:
+        """Addresses that may be gone: the first of a network takes the others along (promote_secondaries is off)."""
+        for address in addresses:
+            try:
+                ipr.addr("del", index=self.index, **_address(address))
+            except NetlinkError as error:
+                if error.code != errno.EADDRNOTAVAIL:
+                    raise
 
 
 class _Settings:

@@ -11,6 +11,7 @@ from vswitch.lab.nodes import PortNode
 from vswitch.testing.stepped import SteppedPort
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from vswitch.lab.capture import Capturing, Direction
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from vswitch.lab.session import Session
     from vswitch.observe.pcapng import Packet
 
-    Place: TypeAlias = PortNode | GuestNode | SteppedPort
+    Place: TypeAlias = PortNode | GuestNode | SteppedPort | str
 
 
 class Expect:
@@ -30,6 +31,8 @@ class Expect:
 
     def __init__(self) -> None:
         """Nothing is watched yet."""
+        self.named: Callable[[str], PortNode | GuestNode | SteppedPort] | None = None
+        """Whoever has a name: a guest of the test's lab, or a port of its switch."""
         self._captures: dict[Path, Capturing] = {}
         self._stack = ExitStack()
 
@@ -47,8 +50,10 @@ class Expect:
     ) -> Packet:
         """The first packet that matches at a port, or at a guest's, of those that passed or will in `timeout` seconds.
 
-        pattern, direction: as `Capturing.expect` has them.  Raises AssertionError with what passed instead.
+        where: the name of a guest of `lab` or of a port of `switch` will do.  pattern, direction: as `Capturing.expect`
+        has them.  Raises AssertionError with what passed instead.
         """
+        where = self._place(where)
         if isinstance(where, SteppedPort):
             found = _step_until(where, pattern, timeout, direction)
             if found is None:
@@ -59,11 +64,19 @@ class Expect:
 
     def none(self, where: Place, pattern: Pattern, within: float = 0.5, direction: Direction | None = None) -> None:
         """See that nothing matches, of what passed or will within so many seconds. Raises AssertionError."""
+        where = self._place(where)
         if not isinstance(where, SteppedPort):
             capturing, port = self._capture(where)
             capturing.expect_none(pattern, within, direction, port=port)
         elif (found := _step_until(where, pattern, within, direction)) is not None:
             raise AssertionError(f"this was to match nothing: {words(pattern)}; there is\n  {summary(found, pattern)}")
+
+    def _place(self, where: Place) -> PortNode | GuestNode | SteppedPort:
+        if not isinstance(where, str):
+            return where
+        if self.named is None:
+            raise ValueError(f"{where!r} is a name, and there is neither a lab nor a switch: say a port or a guest")
+        return self.named(where)
 
     def _capture(self, where: PortNode | GuestNode) -> tuple[Capturing, list[str]]:
         session = where.session

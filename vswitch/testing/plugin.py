@@ -59,6 +59,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
         pytest.fail(f"the lab of this test is wrong:\n{error}", pytrace=False)
     if "expect" in request.fixturenames:
         expectations: Expect = request.getfixturevalue("expect")
+        expectations.named = made.guest
         made.changed.append(lambda: expectations.watch(made.session))
     with _speaking(), made:
         _show(request, lambda: report.of_lab(made))
@@ -77,6 +78,8 @@ def switch(request: pytest.FixtureRequest) -> Iterator[SteppedSwitch]:
         made = SteppedSwitch(mark.args[0] if mark and mark.args else None)
     except ConfigError as error:
         pytest.fail(f"the switch of this test is wrong:\n{error}", pytrace=False)
+    if "expect" in request.fixturenames:
+        request.getfixturevalue("expect").named = made.port
     with _speaking():
         _show(request, lambda: report.of_switch(made, f"switch at {made.now:g} s"))
         yield made

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from vswitch.control.config import yaml
+from vswitch.control.config.impairamend import amended
+from vswitch.control.config.impairment import ImpairConfig
 from vswitch.control.config.reading import ConfigError, build_model, cross_checks
 from vswitch.control.config.schema import BridgeOptions, PortConfig, SwitchConfig, TopLevel
 from vswitch.control.service import Service
@@ -250,9 +252,9 @@ class SteppedPort:
         seed: int | None = None,
     ) -> None:
         """Impair it as `vswitch.lab.Port.impair` does. Raises ConfigError."""
-        before = {} if preset else self.switch._data["ports"][self.name].get(OPTION) or {}
-        said = {key: value for key, value in impairment(preset, seed, in_, out).items() if value is not None}
-        self.switch.set(self.name, **{OPTION: {**before, **said}})
+        before = self.switch._data["ports"][self.name].get(OPTION)
+        config = ImpairConfig.model_validate(before) if before else None
+        self.switch.set(self.name, **{OPTION: amended(config, impairment(preset, seed, in_, out))})
 
     def clear(self) -> None:
         """Impair it no more; what is on its way arrives at once."""

@@ -12,7 +12,9 @@ from aiohttp import web
 from vswitch.control.api.impairmodels import PortImpairment
 from vswitch.control.api.models import Model
 from vswitch.control.api.route import Route, mapping
+from vswitch.control.config.impairamend import amended
 from vswitch.control.config.impairfiles import fate_line
+from vswitch.control.config.presets import PRESETS, over_preset
 from vswitch.control.status import NotFoundError
 from vswitch.stages.impair import OPTION, Impair
 from vswitch.units import shown
@@ -52,21 +54,18 @@ async def _row(service: Service, request: web.Request) -> PortImpairment | None:
 
 
 async def _set(service: Service, request: web.Request) -> PortImpairment | None:
-    """What is said takes the place of what was; the other direction stays, but for a preset, which is for both."""
+    """What is said takes the place of what was; the other direction stays. A preset is of both unless one is named."""
     name, directions = request.match_info["port"], _directions(request)
     options = await mapping(request)
+    own = {key: value for key, value in options.items() if key not in ("preset", "seed")}
+    said = {key: value for key, value in options.items() if key in ("preset", "seed") and value is not None}
+    if len(directions) == 1 and str(said.get("preset")) in PRESETS:
+        own = over_preset(said.pop("preset"), *directions, own)
+    if own or not said:
+        said |= dict.fromkeys(directions, own)
     async with service.editing() as data:
         service.bridge(name)
-        impair: dict[str, Any] = data["ports"][name].get(OPTION) or {}
-        if options.get("preset") is not None:
-            impair = {key: value for key, value in impair.items() if key == "seed"}
-        for key in ("preset", "seed"):
-            if options.get(key) is not None:
-                impair[key] = options[key]
-        said = {key: value for key, value in options.items() if key not in ("preset", "seed")}
-        if said or not {"preset", "seed"} & options.keys():
-            impair |= dict.fromkeys(directions, said)
-        data["ports"][name][OPTION] = impair
+        data["ports"][name][OPTION] = amended(service.config.ports[name].impair, said)
     return service.port(name).impair
 
 

@@ -14,13 +14,14 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    TypeAdapter,
     create_model,
     model_serializer,
     model_validator,
 )
 
 from vswitch.control.config import impairfiles
-from vswitch.control.config.presets import PRESETS
+from vswitch.control.config.presets import PRESETS, nearest_preset, over_preset
 from vswitch.observe import bpf
 from vswitch.stages.impairment.spec import (
     DEFAULT_LIMIT,
@@ -37,10 +38,29 @@ from vswitch.units import Duration, Rate, Size, VlanSet, Whole, parse_duration, 
 from vswitch.units import Share as ShareOf
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vswitch.stages.impairment.spec import Loss
 
 MOST_CHANGES: Final = 1000
+_TIMED: Final = re.compile(r"at\s")
 _ENTRY: Final = re.compile(r"at\s+(\S+)\s*:\s*(.+?)(?:\s+for\s+(\S+))?")
+
+
+def _or(short: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
+    """What a schema says of a field that may be written shorter, as this says."""
+    return lambda schema: schema["anyOf"].insert(0, short)
+
+
+def _or_words(schema: dict[str, Any]) -> None:
+    """The same, of a schedule and its entries, which may be text, or text by its time."""
+    timed = {"type": "object", "patternProperties": {r"^at\s": {"type": "string"}}, "additionalProperties": False}
+    many = {"type": "array", "items": {"anyOf": [{"type": "string"}, timed, schema.pop("items")]}}
+    del schema["type"]
+    schema["anyOf"] = [many, {"type": "string"}, timed]
+
+
+_SHARE: Final = _or(TypeAdapter(ShareOf).json_schema())
 
 
 class _Model(BaseModel):
@@ -59,6 +79,9 @@ def _as_mapping(value: object) -> object:
 
 def parse_entry(value: object) -> object:
     """`at 10s: loss 100%, delay 20ms for 2s` as a mapping; `down` stands for `loss 100%`. Raises ValueError."""
+    if isinstance(value, dict) and len(value) == 1 and _TIMED.match(str(next(iter(value)))):
+        ((when, what),) = value.items()  # `- at 10s: down`, without quotes, is a mapping to YAML
+        value = f"{when}: {what}"
     if not isinstance(value, str):
         return value
     match = _ENTRY.fullmatch(value.strip()[:1000])
@@ -73,6 +96,15 @@ def parse_entry(value: object) -> object:
             raise ValueError(f"{shown(part.strip())} is not what to change and to what, such as 'loss 100%'")
         entry[words[0]] = words[1]
     return entry if match[3] is None else {**entry, "for": match[3]}
+
+
+def _as_entries(value: object) -> object:
+    """Entries of a schedule: a list of them, text with `;` between them, or a mapping of times to what holds then."""
+    if isinstance(value, str):
+        return value.split(";")
+    if isinstance(value, dict) and value and all(_TIMED.match(str(key)) for key in value):
+        return [{key: what} for key, what in value.items()]
+    return value
 
 
 def parse_queue(value: object) -> str:
@@ -179,16 +211,24 @@ class Changing(_Model):
     jitter: Duration = Field(0.0, le=3600, description="by how much that varies")
     correlation: ShareOf = Field(0.0, description="how much the jitter of a frame depends on that of the one before")
     loss: Annotated[LossConfig | None, BeforeValidator(_as_share)] = Field(
-        None, description="the frames that are lost: 1%, or {share, correlation}, {gilbert} or {every}"
+        None,
+        description="the frames that are lost: 1%, or {share, correlation}, {gilbert} or {every}",
+        json_schema_extra=_SHARE,
     )
     duplicate: Annotated[ChanceConfig | None, BeforeValidator(_as_share)] = Field(
-        None, description="the share of frames that comes twice: 1%, or {share, correlation}"
+        None,
+        description="the share of frames that comes twice: 1%, or {share, correlation}",
+        json_schema_extra=_SHARE,
     )
     reorder: Annotated[ReorderConfig | None, BeforeValidator(_as_share)] = Field(
-        None, description="the share of frames that leaves without delay: 1%, or {share, correlation, gap}"
+        None,
+        description="the share of frames that leaves without delay: 1%, or {share, correlation, gap}",
+        json_schema_extra=_SHARE,
     )
     corrupt: Annotated[CorruptConfig | None, BeforeValidator(_as_share)] = Field(
-        None, description="the share of frames with bits turned: 1%, or {share, correlation, bits, checksums}"
+        None,
+        description="the share of frames with bits turned: 1%, or {share, correlation, bits, checksums}",
+        json_schema_extra=_SHARE,
     )
     rate: Rate = Field(0, description="bits a second that pass, Ethernet header included; 0: as many as come")
     mtu: Whole = Field(0, ge=0, le=65535, description="longer frames are lost; 0: none are")
@@ -219,6 +259,9 @@ ScheduleEntry = create_model("ScheduleEntry", __base__=Changing, **_entry_fields
 """At some time, for some time, something else holds."""
 
 
+_Entry = Annotated[ScheduleEntry, BeforeValidator(parse_entry)]  # type: ignore[valid-type]
+
+
 def _change(entry: Any) -> Change:
     lasts = getattr(entry, "for")
     return Change(entry.at, inf if lasts is None else entry.at + lasts, entry.values())
@@ -239,11 +282,16 @@ class DirectionConfig(Changing):
         "100ms", description="how long frames may wait for the rate (100ms), or how many octets (64kB)"
     )
     codel: Annotated[CodelConfig | None, BeforeValidator(_as_mapping)] = Field(
-        None, description="whether the queue drops early: true, or {target, interval}"
+        None,
+        description="whether the queue drops early: true, or {target, interval}",
+        json_schema_extra=_or({"type": "boolean"}),
     )
     flap: FlapConfig | None = Field(None, description="a link that goes down again and again")
-    schedule: tuple[Annotated[ScheduleEntry, BeforeValidator(parse_entry)], ...] = Field(  # type: ignore[valid-type]
-        (), max_length=MOST_CHANGES, description="what holds at other times: `at 10s: loss 100% for 2s`"
+    schedule: Annotated[tuple[_Entry, ...], BeforeValidator(_as_entries)] = Field(
+        (),
+        max_length=MOST_CHANGES,
+        description="what holds at other times: `at 10s: loss 100% for 2s`",
+        json_schema_extra=_or_words,
     )
     vlan: VlanSet | None = Field(None, description="the VLANs that are concerned; left out: all")
     filter: str = Field("", description="the frames that are concerned, as pcap-filter(7) says it; left out: all")
@@ -295,7 +343,11 @@ class DirectionConfig(Changing):
 
 
 class _Impairment(_Model):
-    preset: str | None = Field(None, description=f"where nothing else is said, as in a preset: {', '.join(PRESETS)}")
+    preset: str | None = Field(
+        None,
+        description=f"where nothing else is said, as in a preset: {', '.join(PRESETS)}",
+        json_schema_extra={"enum": [*PRESETS, None]},
+    )
     seed: Whole = Field(0, ge=0, lt=1 << 63, description="the same seed and traffic give every frame the same fate")
 
     _made: dict[str, DirectionConfig] = PrivateAttr(default_factory=dict)
@@ -303,13 +355,15 @@ class _Impairment(_Model):
     @model_validator(mode="after")
     def _of_preset(self) -> _Impairment:
         if self.preset is not None and self.preset not in PRESETS:
-            raise ValueError(f"there is no preset {shown(self.preset)}; the presets are {', '.join(PRESETS)}")
+            near = nearest_preset(self.preset)
+            hint = f"; did you mean {near}?" if near else ""
+            raise ValueError(f"there is no preset {shown(self.preset)}; the presets are {', '.join(PRESETS)}{hint}")
         for name in ("in", "out"):
             said: DirectionConfig | None = getattr(self, name)
             whole = said
             if self.preset is not None:
                 own = said.dump() if said else {}
-                whole = DirectionConfig.model_validate({**PRESETS[self.preset].direction(name), **own})
+                whole = DirectionConfig.model_validate(over_preset(self.preset, name, own))
             if whole is not None:
                 self._made[name] = whole
         return self

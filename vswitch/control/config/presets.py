@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Final
 
 
@@ -36,3 +38,16 @@ PRESETS: Final = {
     "transatlantic": _of("a backbone between London and New York", "45ms"),
     "wifi-lossy": _of("Wi-Fi with losses in bursts", "1ms", "15mbit", "30mbit", loss=_BURSTS),
 }
+
+
+def nearest_preset(name: str) -> str | None:
+    """The one that is most likely meant."""
+    words = set(re.split(r"[^a-z0-9]+", name[:100].lower()))
+    within = (preset for preset in PRESETS if set(preset.split("-")) <= words)
+    return next(within, None) or next(iter(get_close_matches(name[:100].lower(), PRESETS, 1, 0.6)), None)
+
+
+def over_preset(preset: str, direction: str, own: dict[str, Any]) -> dict[str, Any]:
+    """One direction of a preset, and what goes before it; a trace goes before its rate."""
+    plain = PRESETS[preset].direction(direction)
+    return {**{key: value for key, value in plain.items() if key != "rate" or not own.get("trace")}, **own}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from vswitch.control.config import yaml
+from vswitch.control.config.impairpaths import anchor
 from vswitch.control.config.mirrorcheck import check_mirrors, no_port
 from vswitch.control.config.ranges import spread
 from vswitch.control.config.schema import BridgeOptions, PortConfig, SwitchConfig, TopLevel
@@ -72,7 +73,9 @@ class ConfigError(Exception):
 
 def read(path: Path, *, files: bool = False) -> SwitchConfig:
     """The configuration in a file. Raises ConfigError. files: those that it names have to be right, too."""
-    return load(read_text(path), str(path), files=files)
+    document = yaml.load(read_text(path))
+    anchor(document.data, path.parent)
+    return _build(document, str(path), files=files)
 
 
 def read_text(path: Path) -> str:

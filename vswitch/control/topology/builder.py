@@ -38,12 +38,14 @@ class _Node:
     """What is known of a guest or a switch while links are plugged in.
 
     own: ports of the switch that the file has by themselves, as it has them.  ports: those of links, as it would.
+    beside: options beside a guest without `switch:`, which its first link is to have.
     """
 
     path: yaml.Path
     data: dict[str, Any]
     guest: bool
     own: dict[str, Any] = field(default_factory=dict)
+    beside: dict[str, Any] = field(default_factory=dict)
     ports: dict[str, dict[str, Any]] = field(default_factory=dict)
     built: dict[str, PortConfig] = field(default_factory=dict)
     plugs: dict[str, Plug] = field(default_factory=dict)
@@ -52,13 +54,14 @@ class _Node:
 
 @dataclass
 class _End:
-    """An end on its way: its node, its interface if it says one, its options, and where it stands."""
+    """An end on its way: its node, its interface if it says one, its options, where it stands, and if that is right."""
 
     node: _Node
     name: str
     interface: str | None
     options: dict[str, Any]
     path: yaml.Path
+    right: bool
 
 
 class Builder:
@@ -84,6 +87,7 @@ class Builder:
         self._switches()
         self._guests()
         self._explicit_links()
+        self._check_beside()
         deal(self._nodes_of_guests(), self._links, self._wrong)
         check_loops(self._links, self._wrong, permitted=bool(self._data.get("loops") is True))
         check_addresses(self._links, self._wrong)
@@ -158,8 +162,8 @@ class Builder:
                     self._end({"node": name, **rest}, node.path),
                     self._end({"node": switch}, (*node.path, "switch"), switch_only=True),
                 )
-            elif extra := [key for key in rest if key in WireOptions.model_fields]:
-                self._wrong((*node.path, extra[0]), "a guest without `switch:` has that at the end of a link")
+            else:
+                node.beside = {key: value for key, value in rest.items() if key in WireOptions.model_fields}
 
     def _nodes_of_guests(self) -> list[tuple[str, _Node]]:
         return [(name, node) for name, node in self._nodes.items() if node.guest]
@@ -191,9 +195,17 @@ class Builder:
                 one, other = (self._end(end, ("links", index, "ends", at)) for at, end in enumerate(link["ends"]))
                 self._join(one, other)
 
+    def _check_beside(self) -> None:
+        for _, node in self._nodes_of_guests():
+            if node.beside:
+                self._wrong((*node.path, next(iter(node.beside))),
+                            "a guest without `switch:` has that at the end of a link")  # fmt: skip
+
     def _end(self, data: dict[str, Any], path: yaml.Path, *, switch_only: bool = False) -> _End | None:
-        build_model(EndOptions, data, path, self._wrong, known=[])
-        name, _, interface = str(data.get("node")).partition(":")
+        right = build_model(EndOptions, data, path, self._wrong, known=[]) is not None
+        if not isinstance(data.get("node"), str):
+            return None
+        name, _, interface = data["node"].partition(":")
         interface = interface or data.get("interface") or ""
         node = self._nodes.get(name)
         if node is None or (switch_only and node.guest):
@@ -212,7 +224,7 @@ class Builder:
         options = {key: value for key, value in data.items() if key in WireOptions.model_fields}
         if not node.guest and (extra := [key for key in _TAP if key in options and key != "mtu"]):
             self._wrong((*path, extra[0]), f"{extra[0]} belongs to a guest's end; {name} is a switch")
-        return _End(node, name, interface or None, options, path)
+        return _End(node, name, interface or None, options, path, right)
 
     def _join(self, one: _End | None, other: _End | None) -> None:
         if one is None or other is None:
@@ -228,7 +240,15 @@ class Builder:
                 return
             if end.node.guest:
                 end.node.plugs[str(end.interface)] = Plug("", "", "", (), "")
+                self._take_beside(end)
         self._links.append((one, other))
+
+    def _take_beside(self, end: _End) -> None:
+        """What stands beside a guest without `switch:` is that of its first link."""
+        beside, end.node.beside = end.node.beside, {}
+        if clash := [key for key in beside if key in end.options]:
+            self._wrong((*end.path, clash[0]), f"that stands beside {end.name} too: leave one of them out")
+        end.options = {**beside, **end.options}
 
     @staticmethod
     def _free_interface(end: _End) -> str:
@@ -244,7 +264,8 @@ class Builder:
                 self._wrong((*switch.path, clash[0]), "the guest's end says that too: leave one of them out")
             options = {**switch.options, **guest.options}
             port = self._port_name(switch, guest)
-            self._occupy(switch.node, port, self._attachment(guest, options, switch.name, port), switch.path)
+            made = self._attachment(guest, options, switch.name, port)
+            self._occupy(switch.node, port, made, switch.path, build=one.right and other.right)
             self._shown.append((self._show(guest, str(guest.interface), {}), self._show(switch, port, options)))
         else:
             self._cable(one, other)
@@ -254,7 +275,7 @@ class Builder:
         ports = self._port_name(one, other), self._port_name(other, one)
         cable = f"{one.name}:{ports[0]}--{other.name}:{ports[1]}"
         for end, port in zip((one, other), ports, strict=True):
-            self._occupy(end.node, port, {"patch": cable, **end.options}, end.path)
+            self._occupy(end.node, port, {"patch": cable, **end.options}, end.path, build=end.right)
         self._shown.append((self._show(one, ports[0], one.options), self._show(other, ports[1], other.options)))
 
     def _wire(self, one: _End, other: _End) -> None:
@@ -268,7 +289,7 @@ class Builder:
         wire = self._wires[name] = _Node(("links",), {}, guest=False)
         for end in (one, other):
             port = self._attachment(end, {"reserved": "wire", **end.options}, name, end.name)
-            self._occupy(wire, end.name, port, end.path)
+            self._occupy(wire, end.name, port, end.path, build=end.right)
         self._shown.append((self._show(one, str(one.interface), one.options),
                             self._show(other, str(other.interface), other.options)))  # fmt: skip
 
@@ -289,12 +310,13 @@ class Builder:
         home = settings.netns if settings and settings.netns else f"{self._name}-{guest.name}"
         return {**options, "tap": interface, "netns": home, "mac": mac}
 
-    def _occupy(self, switch: _Node, name: str, port: dict[str, Any], path: yaml.Path) -> None:
+    def _occupy(self, switch: _Node, name: str, port: dict[str, Any], path: yaml.Path, *, build: bool) -> None:
+        """Give a switch a port. build: unless it is known already that something is wrong with it."""
         if name in switch.ports or name in switch.own:
             self._wrong(path, f"there is a port {name} there already; name it otherwise")
             return
         switch.ports[name] = port
-        if built := build_port(port, path, self._wrong):
+        if build and (built := build_port(port, path, self._wrong)):
             switch.built[name] = built
 
     @staticmethod

@@ -60,3 +60,13 @@ class LabConfig:
     links: tuple[tuple[End, End], ...]
     wires: frozenset[str]
     data: Mapping[str, Any]
+
+    def counts(self) -> str:
+        """How much of everything there is, for people."""
+        switches = len(self.switches) - len(self.wires)
+        return f"{_many(len(self.guests), 'guest')}, {_many(switches, 'switch')}, {_many(len(self.links), 'link')}"
+
+
+def _many(count: int, what: str) -> str:
+    plural = f"{what}es" if what.endswith("ch") else f"{what}s"
+    return f"{count} {what if count == 1 else plural}"

@@ -178,11 +178,12 @@ def lab_schema() -> dict[str, Any]:
     ports = schemas(template)["Configuration"]["properties"]["ports"]
     guest["properties"]["count"] = count
     definitions: dict[str, Any] = {}
-    for part in (guest, end, top, whole, *ports["additionalProperties"]["anyOf"]):
+    wire = WireOptions.model_json_schema(ref_template=template)
+    for part in (guest, end, wire, top, whole, *ports["additionalProperties"]["anyOf"]):
         definitions |= part.pop("$defs", {})
     ends = {"type": "array", "minItems": 2, "maxItems": 2, "items": {"anyOf": [{"type": "string"}, end]}}
-    many = {"type": "object", "properties": {"ends": ends, "count": count}, "required": ["ends"],
-            "additionalProperties": False}  # fmt: skip
+    many = {"type": "object", "properties": {"ends": ends, "count": count, **wire["properties"]},
+            "required": ["ends"], "additionalProperties": False}  # fmt: skip
     whole["properties"] |= {
         "include": {"type": ["string", "array"], "items": {"type": "string"},
                     "description": "files whose switches, guests and links belong here, relative to this one"},

@@ -7,12 +7,15 @@ came from.
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 from vswitch.control.config import reading as config
 from vswitch.control.config import yaml
+from vswitch.control.config.impairpaths import anchor
 from vswitch.control.config.ranges import MOST_PORTS, afford, members_of, numbered, spread_section
 from vswitch.control.config.yaml import Document, Mistake
+from vswitch.control.topology.models import WireOptions
 from vswitch.units import shown
 
 if TYPE_CHECKING:
@@ -54,6 +57,7 @@ class _Files:
                 document.mistakes.append(Mistake(document.mark(()), (), "an included file is a mapping"))
             return document
         _anchor_paths(document.data, path.parent)
+        anchor(document.data, path.parent)
         return self._include(document, path.parent)
 
     def _include(self, document: Document, folder: Path) -> Document:
@@ -213,14 +217,20 @@ def _links(document: Document) -> Document:
 
 def _copies(link: Any) -> Iterator[list[Any]]:
     """The ends of each link that one line stands for. Raises ValueError."""
-    ends, count = link, None
+    ends, count, options = link, None, {}
     if isinstance(link, dict):
         ends, count = link.get("ends"), link.get("count")
-        if unknown := [key for key in link if key not in ("ends", "count")]:
-            raise ValueError(f"unknown key {shown(unknown[0])}; the keys of a link are ends and count")
+        options = {key: value for key, value in link.items() if key not in ("ends", "count")}
+        if unknown := [key for key in options if key not in WireOptions.model_fields]:
+            near = get_close_matches(str(unknown[0])[:100], ["ends", "count", *WireOptions.model_fields], 1, 0.6)
+            hint = f"did you mean {near[0]}?" if near else "a link has ends, count, and options of the end named first"
+            raise ValueError(f"unknown key {shown(unknown[0])}; {hint}")
     if not isinstance(ends, list) or len(ends) != 2 or not all(isinstance(end, (str, dict)) for end in ends):
         raise ValueError("a link has two ends, such as [s1, s2] or [h1:eth0, {node: s1, access: 10}]")
     pair = [{"node": end} if isinstance(end, str) else end for end in ends]
+    if clash := [key for key in options if key in pair[0]]:
+        raise ValueError(f"{clash[0]} stands at its first end too: leave one of them out")
+    pair[0] = {**pair[0], **options}
     if count is not None:
         if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST_LINKS:
             raise ValueError(f"count: found {shown(count)}, expected a whole number from 1 to {MOST_LINKS}")

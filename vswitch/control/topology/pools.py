@@ -15,6 +15,7 @@ def deal(guests: Sequence[tuple[str, Any]], links: Sequence[tuple[Any, Any]], wr
     """Give the guests that name a pool an address at their first link."""
     taken = set(_taken(links))
     left: dict[str, Iterator[IPv4Address | IPv6Address]] = {}
+    empty: set[str] = set()
     first: dict[str, Any] = {}
     for link in links:
         for end in link:
@@ -31,7 +32,9 @@ def deal(guests: Sequence[tuple[str, Any]], links: Sequence[tuple[Any, Any]], wr
                 hosts = left.setdefault(str(network), _hosts(network))
                 address = next((host for host in hosts if host not in taken), None)
                 if address is None:
-                    wrong((*node.path, "pool"), f"the addresses of {network} are used up")
+                    if str(network) not in empty:
+                        wrong((*node.path, "pool"), f"the addresses of {network} are used up")
+                    empty.add(str(network))
                     continue
                 taken.add(address)
                 _give(first[name], f"{address}/{network.prefixlen}")

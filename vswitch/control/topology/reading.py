@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vswitch.control.config import yaml
 from vswitch.control.config.reading import ConfigError
@@ -10,6 +10,7 @@ from vswitch.control.topology import parts
 from vswitch.control.topology.builder import Builder
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from vswitch.control.topology.layout import LabConfig
@@ -30,6 +31,14 @@ def validate(data: object) -> LabConfig:
     return build(parts.expand(yaml.Document(data, {(): yaml.Mark(0, 0)}, [])), "")
 
 
+def renamed(data: Mapping[str, Any] | str, name: str) -> LabConfig:
+    """The topology in a text or a mapping, under another name than it may have. Raises ConfigError."""
+    document = yaml.load(data) if isinstance(data, str) else yaml.Document(dict(data), {(): yaml.Mark(0, 0)}, [])
+    if isinstance(document.data, dict):
+        document.data["name"] = name
+    return build(parts.expand(document), "")
+
+
 def build(document: yaml.Document, file: str) -> LabConfig:
     """The topology in a document whose parts are put together. Raises ConfigError with every mistake."""
     mistakes = list(document.mistakes)
@@ -40,6 +49,9 @@ def build(document: yaml.Document, file: str) -> LabConfig:
     if not isinstance(document.data, dict):
         if not mistakes:
             wrong((), "a topology is a mapping with at least `name:`, `switches:` and `guests:`")
+        raise ConfigError.of(mistakes, file)
+    if "ports" in document.data and not document.data.keys() & {"switches", "guests", "links", "include"}:
+        wrong(("ports",), "this is one switch, not a topology: use `vswitch check`, `run` and so on")
         raise ConfigError.of(mistakes, file)
     builder = Builder(document.data, wrong)
     lab = builder.build()

@@ -22,6 +22,8 @@ _BRIDGES: Final = ("bridge", "ovs-bridge")
 _OUTSIDE: Final = ("host", "mgmt-net", "macvlan")
 _OURS: Final = frozenset(("kind", "env", "sysctls", "exec", "group", "image", "labels", "position", "type"))
 """What a node may say that maps, is remarked on by itself, or means nothing to a switch."""
+_OF_LINKS: Final = frozenset(("endpoints", "type", "mtu", "ipv4", "ipv6", "labels"))
+"""The same of a link."""
 
 
 def read(path: Path, _which: str | None = None) -> Draft:
@@ -51,6 +53,8 @@ class _Reader:
         self._names: dict[str, str] = {}
         self._plugged: dict[str, dict[str, dict[str, Any]]] = {}
         """The ends of links, by guest and interface."""
+        self._lost: set[tuple[str, str]] = set()
+        """Guests and interfaces of links that leave the lab."""
 
     def read(self) -> Draft:
         for key in self._data.keys() - {"name", "topology"}:
@@ -59,7 +63,7 @@ class _Reader:
             self._node(str(name), node if isinstance(node, dict) else {})
         links = self._topology.get("links")
         for link in links if isinstance(links, list) else ():
-            self._link(link if isinstance(link, dict) else {})
+            self._link(link if isinstance(link, dict) else {"endpoint": link})
         for name, node in self._topology["nodes"].items():
             if self._names[str(name)] in self._draft.guests:
                 self._commands(str(name), self._settings(node if isinstance(node, dict) else {}))
@@ -122,33 +126,41 @@ class _Reader:
         found = [self._end(each) for each in given] if isinstance(given, list) else []
         ends = [each for each in found if each is not None]
         if kind != "veth" or not len(ends) == len(found) == 2:
-            self._draft.remark(f"the link {_words(link)} has no counterpart: it leaves the lab")
+            self._leaves(link)
             return
         one, other = ends
-        for end in (one, other):
-            self._options(end, link)
+        for number, end in enumerate((one, other)):
+            self._options(end, link, number)
+        for key in link.keys() - _OF_LINKS:
+            self._draft.remark(f"the link {_words(link)}: `{key}` has no counterpart")
         if "mtu" not in link:
             self._draft.remark("links have an MTU of 1500 unless the file says another; containerlab's have 9500")
+        self._join(one, other)
+
+    def _join(self, one: dict[str, Any], other: dict[str, Any]) -> None:
         self._draft.link(one, other)
+        for end in (one, other):
+            if "interface" in end:
+                self._plugged.setdefault(end["node"], {})[end["interface"]] = end
+
+    def _leaves(self, link: dict[str, Any]) -> None:
+        self._draft.remark(f"the link {_words(link)} has no counterpart: it leaves the lab")
+        for end in _ends(link):
+            name, interface = _parts(end)
+            if name in self._names:
+                self._lost.add((self._names[name], interface))
 
     def _end(self, end: object) -> dict[str, Any] | None:
         """One end, as a mapping; None where it is none of the lab's nodes."""
-        if isinstance(end, str):
-            name, _, interface = end.rpartition(":")
-            given: dict[str, Any] = {"node": name, "interface": interface}
-        else:
-            given = _mapping(end)
-        name = str(given.get("node", ""))
+        given, (name, interface) = _mapping(end), _parts(end)
         if name in _OUTSIDE or name not in self._names:
             return None
         node = self._names[name]
         if node in self._draft.switches:
             return {"node": node}
         found: dict[str, Any] = {"node": node}
-        interface = str(given.get("interface", ""))
         if (usable := self._draft.interface(name, interface)) is not None:
             found["interface"] = usable
-            self._plugged.setdefault(node, {})[usable] = found
         if (mac := given.get("mac")) is not None:
             self._checked(found, "mac", mac, parse_station, name)
         for key in ("ipv4", "ipv6"):
@@ -156,9 +168,16 @@ class _Reader:
                 self._checked(found, "address", given[key], _address, name)
         return found
 
-    def _options(self, end: dict[str, Any], link: dict[str, Any]) -> None:
-        if "mtu" in link and end["node"] in self._draft.guests:
+    def _options(self, end: dict[str, Any], link: dict[str, Any], number: int) -> None:
+        """What a link says of both ends, or of each in turn."""
+        if end["node"] not in self._draft.guests:
+            return
+        if "mtu" in link:
             self._checked(end, "mtu", link["mtu"], parse_whole, end["node"])
+        for key in ("ipv4", "ipv6"):
+            each = link.get(key)
+            if isinstance(each, list) and each[number : number + 1] not in ([], [None], [""]):
+                self._checked(end, "address", each[number], _address, end["node"])
 
     def _checked(self, end: dict[str, Any], key: str, value: object, check: Any, name: str) -> None:
         try:
@@ -175,24 +194,28 @@ class _Reader:
         """A node with one end in the lab, and the other at the far end of a tunnel."""
         end = self._end(link.get("endpoint"))
         if end is None or "remote" not in link or "vni" not in link:
-            self._draft.remark(f"the link {_words(link)} has no counterpart: it leaves the lab")
+            self._leaves(link)
             return
         name = f"vx{sum(key.startswith('vx') for key in self._draft.switches) + 1}"
         far = {"vxlan": link["remote"], "vni": link["vni"]}
         if "udp-port" in link:
             far["udp_port"] = link["udp-port"]
         self._draft.switches[name] = {"ports": {"far": far}}
-        self._draft.link(end, {"node": name})
+        self._join(end, {"node": name})
 
     # Commands
 
     def _commands(self, name: str, settings: dict[str, Any]) -> None:
         """What a node runs once it is there: what a topology says by itself is said so, the rest is for its shell."""
         guest = self._draft.guests[self._names[name]]
-        given = settings.get("exec")
-        for line in given if isinstance(given, list) else ():
-            if not self._understood(self._names[name], str(line)):
-                guest.setdefault("setup", []).append(str(line))
+        given, node = settings.get("exec"), self._names[name]
+        plugged = self._plugged.get(node, {})
+        for line in map(str, given if isinstance(given, list) else [] if given is None else [given]):
+            lost = [word for word in line.split() if (node, word) in self._lost and word not in plugged]
+            if lost:
+                self._draft.remark(f"{name}: `{line}` is left out: there is no {lost[0]} here")
+            elif not self._understood(node, line):
+                guest.setdefault("setup", []).append(line)
 
     def _understood(self, node: str, line: str) -> bool:
         """Whether it is an address, a route, a sysctl or a link that comes up: those are the lab's."""
@@ -231,8 +254,18 @@ def _mapping(value: object) -> dict[Any, Any]:
     return dict(value) if isinstance(value, Mapping) else {}
 
 
-def _words(link: dict[str, Any]) -> str:
+def _ends(link: dict[str, Any]) -> list[Any]:
     ends = link.get("endpoints")
-    if not isinstance(ends, list):
-        ends = [link.get("endpoint")]
-    return " to ".join(f"{e.get('node')}:{e.get('interface')}" if isinstance(e, dict) else str(e) for e in ends)
+    return ends if isinstance(ends, list) else [link.get("endpoint")]
+
+
+def _parts(end: object) -> tuple[str, str]:
+    """The node and the interface of one end, brief or extended."""
+    if isinstance(end, Mapping):
+        return str(end.get("node", "")), str(end.get("interface", ""))
+    name, _, interface = str(end).rpartition(":")
+    return name, interface
+
+
+def _words(link: dict[str, Any]) -> str:
+    return " to ".join(f"{e.get('node')}:{e.get('interface')}" if isinstance(e, dict) else str(e) for e in _ends(link))

@@ -16,6 +16,9 @@ BASE: Final = "10.0.0.0/8"
 
 _OF_HOSTS: Final = frozenset(("ip", "mac", "defaultRoute"))
 _OF_LINKS: Final = frozenset(("bw", "delay", "jitter", "loss", "max_queue_size"))
+_OF_ENDS: Final = frozenset(("ip", "addr", "intfName"))
+_KINDS: Final = (None, "Host", "Node", "CPULimitedHost")
+"""Classes of hosts that do nothing to them of their own."""
 _QUIET: Final = frozenset(
     ("isSwitch", "isHost", "cls", "dpid", "failMode", "protocols", "stp", "batch", "datapath", "use_htb", "use_hfsc",
      "use_tbf", "enable_ecn", "enable_red", "node1", "node2", "port1", "port2", "inNamespace", "controllers", "number",
@@ -73,27 +76,51 @@ def _host(
     route = str(options.get("defaultRoute") or "").split()
     if route:
         guest["routes"] = {"default": route[-1]}
+    if options.get("cls") not in _KINDS:
+        draft.remark(f"{host}: what its class {options['cls']} does to it is not done")
     _leftover(draft, host, options, _OF_HOSTS)
     return guest, end
 
 
 def _link(draft: Draft, one: str, other: str, options: Mapping[str, Any], ends: dict[str, dict[str, Any]]) -> None:
-    """Each direction of a link has all of its parameters; a port of a switch may have those of both."""
-    _leftover(draft, f"the link from {one} to {other}", options, _OF_LINKS)
-    impaired = _impairment(draft, f"the link from {one} to {other}", options)
-    made = []
-    both = (one in draft.guests) != (other in draft.guests)
-    for node in (one, other):
+    """What an end sends has the parameters of the link, and those of this end (mininet/link.py)."""
+    where = f"the link from {one} to {other}"
+    common = {key: value for key, value in options.items() if key not in ("params1", "params2")}
+    _leftover(draft, where, common, _OF_LINKS)
+    made, sends = [], []
+    for node, key in ((one, "params1"), (other, "params2")):
+        own = options.get(key) or {}
+        _leftover(draft, where, own, _OF_LINKS | _OF_ENDS)
+        sends.append(_impairment(draft, where, {**common, **own}))
         end: dict[str, Any] = {"node": node}
         if node in draft.guests:
-            end |= ends[node]
+            end |= {**ends[node], **_interface(draft, node, own)}
             ends[node] = {}
-        if impaired and both and node in draft.guests:
-            end["impair"] = {"in": impaired, "out": impaired}  # the port behind a guest sees both directions
-        elif impaired and not both:
-            end["impair"] = {"out": impaired}
         made.append(end)
+    for end, says, hears in zip(made, sends, sends[::-1], strict=True):
+        guest = end["node"] in draft.guests
+        if (one in draft.guests) != (other in draft.guests):  # the port behind a guest sees both directions
+            both = {"in": says, "out": hears} if guest else {}
+        else:
+            both = {"out": hears if guest else says}
+        if impair := {key: value for key, value in both.items() if value}:
+            end["impair"] = impair
     draft.link(*made)
+
+
+def _interface(draft: Draft, node: str, own: Mapping[str, Any]) -> dict[str, Any]:
+    """What an end says of a host's interface."""
+    end: dict[str, Any] = {}
+    try:
+        if own.get("ip"):
+            end["address"] = str(parse_address(own["ip"]))
+        if own.get("addr"):
+            end["mac"] = parse_station(own["addr"])
+    except ValueError as error:
+        draft.remark(f"{node}: {error}")
+    if own.get("intfName") and (name := draft.interface(node, str(own["intfName"]))):
+        end["interface"] = name
+    return end
 
 
 def _impairment(draft: Draft, where: str, options: Mapping[str, Any]) -> dict[str, Any]:

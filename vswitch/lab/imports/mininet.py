@@ -44,6 +44,8 @@ def read(path: Path, which: str | None = None) -> Draft:
     draft = draw(data["name"] or path.stem, data["hosts"], data["switches"], data["links"], data["base"] or BASE)
     if data["controllers"]:
         draft.remark("no controllers: every switch learns by itself, as Mininet's with its default controller")
+    if data["nats"]:
+        draft.remark("NAT has no counterpart: there is no way out of the network")
     return draft
 
 

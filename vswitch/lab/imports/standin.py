@@ -66,7 +66,7 @@ class Network:
         self.hosts_: list[tuple[str, dict[str, Any]]] = []
         self.switches_: list[tuple[str, dict[str, Any]]] = []
         self.links_: list[tuple[str, str, dict[str, Any]]] = []
-        self.controllers_ = 0
+        self.controllers_ = self.nats_ = 0
         self.base = ""
         self.hopts = dict(options.pop("hopts", None) or {})
         self.sopts = dict(options.pop("sopts", None) or {})
@@ -97,15 +97,19 @@ class Network:
         return Nothing()
 
     def addLink(self, one: Any, other: Any, *ports: Any, **options: Any) -> Nothing:  # noqa: N802, ARG002
-        """A link, with what it says of both directions."""
+        """A link, with what it says of both ends, and in `params1` and `params2` of each."""
         given = {**self.lopts, **options}
-        for key in ("params1", "params2"):
-            given |= given.pop(key, None) or {}
+        for number in "12":
+            end = dict(given.pop(f"params{number}", None) or {})
+            end |= {key: given.pop(key + number) for key in ("intfName", "addr") if given.get(key + number)}
+            if end:
+                given[f"params{number}"] = end
         self.links_.append((str(one), str(other), given))
         return Nothing()
 
     def addNAT(self, *_: Any, **__: Any) -> Nothing:  # noqa: N802
         """There is no way out."""
+        self.nats_ += 1
         return Nothing()
 
     def hosts(self, sort: bool = True) -> list[Name]:
@@ -256,10 +260,15 @@ def choose(names: dict[str, Any], which: str) -> tuple[str, Network]:
 
 def plain(options: dict[str, Any]) -> dict[str, Any]:
     """What of it can be said in JSON; of all else that it is there."""
-    return {
-        key: value if isinstance(value, (str, int, float, bool, type(None))) else type(value).__name__
-        for key, value in options.items()
-    }
+    return {key: _plain(value) for key, value in options.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return plain(value)
+    if isinstance(value, type):
+        return value.__name__
+    return value if isinstance(value, (str, int, float, bool, type(None))) else type(value).__name__
 
 
 def main(file: str, answer: str, which: str = "") -> None:
@@ -275,6 +284,7 @@ def main(file: str, answer: str, which: str = "") -> None:
         json.dump(
             {
                 "name": name, "base": network.base, "controllers": network.controllers_,
+                "nats": network.nats_,
                 "hosts": [(host, plain(options)) for host, options in network.hosts_],
                 "switches": [(switch, plain(options)) for switch, options in network.switches_],
                 "links": [(one, other, plain(options)) for one, other, options in network.links_],
