@@ -31,6 +31,7 @@ class Impair(Stage):
     """Impairs frames at the ports that have it."""
 
     name = "impair"
+    is_wire = True
 
     def __init__(self) -> None:
         """No port has an impairment."""
