@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from vswitch.alarm import Alarm
 from vswitch.core.frame import Frame
-from vswitch.core.verdict import Egress, Reason
+from vswitch.core.verdict import Reason, Released
 from vswitch.fastpath.cache import FlowCache
 from vswitch.fastpath.flowcache import ROOM
 from vswitch.fastpath.twins import choose
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from vswitch.core.port import BridgePort
     from vswitch.core.sampling import Sampler
     from vswitch.core.switch import Switch
-    from vswitch.core.verdict import Released
+    from vswitch.core.verdict import Egress
     from vswitch.fastpath.conversations import Conversations
     from vswitch.fastpath.flowcache import Flow
     from vswitch.fastpath.twins import FastPath
@@ -318,7 +318,7 @@ class Engine:
             self._keeper.lose(outlet)
 
     def inject(self, name: str, raw: Buffer, *, leaves: bool = False) -> None:
-        """Have a frame come in by a port as if its guest had sent it, or have it leave there as it is.
+        """Have a frame come in by a port as if its guest had sent it, or have it go to the guest as it is.
 
         Raises KeyError where there is no such port, ValueError where the octets to leave are no frame.
         """
@@ -330,11 +330,11 @@ class Engine:
         frame = Frame.parse(raw, attached.bridge)
         if isinstance(frame, Reason):
             raise ValueError(frame.meaning)
-        attached.put(Egress(attached.bridge, frame, None))
-        self._flush((attached,))
+        self._carry_out((Released(frame, self.switch.emit(frame, now)),))
+        self._arm(now)
 
     def _carry_out(self, released: Iterable[Released]) -> None:
-        """Send the frames that stages let go."""
+        """Send the frames that stages let go, or nobody sent."""
         touched = set[Attached]()
         for frame, verdict in released:
             if self.observers:

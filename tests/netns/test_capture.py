@@ -207,6 +207,7 @@ def test_a_reader_that_is_killed_leaves_nothing_behind(pair: Pair) -> None:
         process.kill()
         process.wait()
         until(lambda: captures(pair.switch) == 0, "the capture to end though there is no frame")
+    assert "INFO who read a capture went, after 0 packets\n" in pair.switch.log.read_text()
 
 
 @pytest.mark.skipif(rootless.needed(), reason="needs root")
@@ -222,6 +223,7 @@ def test_a_full_disk_ends_the_capture_with_a_sentence_and_a_file_that_is_right(p
         assert "cannot write" in words
         assert "No space left" in words
         found = read(disk / "x")
+        assert f"; {len(found)} packets are there" in words
         whole = b"".join(block for _, block in _blocks(disk / "x"))
         assert found
         assert whole == (disk / "x").read_bytes(), "no half a block"
@@ -303,6 +305,19 @@ def test_a_ring_that_goes_on_has_a_file_for_each_time_that_a_port_went_down(
         assert {packet.interface for packet in read(each)} >= {"a", "b"}
 
 
+def test_a_ring_that_goes_on_ends_after_the_seconds_that_were_asked_for(pair: Pair, tmp_path: Path) -> None:
+    words = ["capture", "--ring", "1m", "--trigger", "drop", "--again", "2", "--seconds", "1", "-w"]
+    result = pair.switch.vswitch(*words, str(tmp_path / "x"))
+    assert result.returncode == 0
+    assert "0 packets" in result.stderr
+
+
+@pytest.mark.parametrize("command", [["capture", "-w", os.devnull], ["watch"]], ids=lambda words: words[0])
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan"])
+def test_seconds_are_some(pair: Pair, command: list[str], seconds: str) -> None:
+    assert pair.switch.vswitch(*command, "--seconds", seconds).returncode == 2
+
+
 def set_link(lab: Lab, guest: str, state: str) -> None:
     with inside(lab.name(guest)) as ipr:
         ipr.link("set", index=index(ipr, lab.name(guest)), state=state)
@@ -329,6 +344,10 @@ def test_open_captures_end_whole_when_the_switch_does(pair: Pair, tmp_path: Path
         (["-w", "x", "--ring", "1s"], "--trigger"),
         (["-w", "x", "--ring", "1s", "--trigger", "drop:nonsense"], "no drop reason"),
         (["-w", "x", "--again", "2"], "--ring"),
+        (["-w", "x", "--trigger", "drop"], "--ring"),
+        (["-w", "x", "--after", "1s"], "--ring"),
+        (["-w", "x", "--ring", "0s", "--trigger", "drop"], "ring"),
+        (["-w", "x", "--ring", "1s", "--trigger", "down:nope"], "no port nope"),
         (["-w", "x", "--rotate", "10M"], "SIZE:COUNT"),
         (["-w", "x", "--buffer", "many"], "no size"),
         (["-w", "-", "--rotate", "10M:2"], "needs a file"),

@@ -434,6 +434,28 @@ def test_explaining_says_what_would_happen_and_draws_no_chance() -> None:
 
 
 @BOTH
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ({"loss": Share(1.0)}, Reason.IMPAIRED),
+        ({"loss": Every(1)}, Reason.IMPAIRED),
+        ({"loss": Share(0.99)}, None),
+        ({"loss": Every(2)}, None),
+        ({"mtu": 10}, Reason.OVERSIZE),
+        ({"mtu": 10, "vlans": frozenset((2,))}, None),
+        ({"loss": Share(1.0), "vlans": frozenset((2,))}, None),
+        ({"flap": Flap(1.0, 1.0), "vlans": frozenset((2,))}, None),
+    ],
+)
+def test_explaining_is_sure_of_what_is(received: bool, line: dict[str, Any], reason: Reason | None) -> None:
+    link = Link(received=received, **line)
+    octets, port = (raw(A, B), link.port("b")) if received else (raw(B, A), link.port("a"))
+    explanation = explain(link.switch, octets, port, link.now)
+    assert reason in (explanation.reason, *(why for _, why in explanation.lost))
+    assert (reason is None) == bool(explanation.egress)
+
+
+@BOTH
 def test_mirrors_copy_what_comes_in_as_it_comes_and_what_leaves_as_it_leaves(received: bool) -> None:
     link = Link(delay=0.01, received=received)
     link.switch.add_port(BridgePort("span", offload=Capability.ALL))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from scapy.layers import l2
 from scapy.layers.inet import ICMP, IP, TCP
+from scapy.layers.inet6 import ICMPv6MLReport2, IPv6, IPv6ExtHdrHopByHop, RouterAlert
 from scapy.layers.l2 import Dot1Q, Ether
 
 from vswitch.cli.watch import describe, line
@@ -139,6 +140,12 @@ def test_what_scapy_trips_over_is_hexadecimal(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(l2, "Ether", trip)
     assert decode.words(PING).protocol == "0x0800"
+
+
+def test_an_option_is_not_taken_for_the_protocol() -> None:
+    addresses = Ether(src="02:00:00:00:00:01", dst="33:33:00:00:00:16") / IPv6(src="::", dst="ff02::16")
+    report = addresses / IPv6ExtHdrHopByHop(options=[RouterAlert()]) / ICMPv6MLReport2()
+    assert decode.words(bytes(report)).protocol == "MLDv2"
 
 
 def test_words_of_strangers_are_no_escapes_and_no_markup() -> None:

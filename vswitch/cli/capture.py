@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -23,6 +24,7 @@ STDOUT: Final = "-"
 Ports = Annotated[list[str] | None, typer.Argument(metavar="[PORT]...", help="Ports; all if none is named.")]
 Filter = Annotated[str | None, typer.Option("--filter", metavar="BPF", help="Only what matches: pcap-filter(7).")]
 Vlan = Annotated[int | None, typer.Option("--vlan", metavar="VID", help="Only this VLAN.", min=1, max=4094)]
+Seconds = Annotated[float | None, typer.Option("--seconds", metavar="S", help="End after so many seconds.", min=0.001)]
 Drops = Annotated[bool, typer.Option("--drops", help="Only dropped frames, each with its reason.")]
 
 
@@ -35,7 +37,7 @@ def capture(
     vlan: Vlan = None,
     drops: Drops = False,
     count: Annotated[int | None, typer.Option(metavar="N", help="End after so many packets.", min=1)] = None,
-    seconds: Annotated[float | None, typer.Option(metavar="S", help="End after so many seconds.")] = None,
+    seconds: Seconds = None,
     snaplen: Annotated[int | None, typer.Option(metavar="N", help="Octets to keep of each frame.", min=1)] = None,
     as_on_wire: Annotated[bool, typer.Option(help="Superframes as segments, checksums complete.")] = False,
     rotate: Annotated[
@@ -63,6 +65,8 @@ def capture(
         raise CallError("packets are not for a terminal: give -w FILE, or a pipe; `vswitch watch` shows frames", 2)
     if ring and not trigger:
         raise CallError("--ring needs a --trigger: drop, drop:REASON, down, up, moved, flap, or a filter", 2)
+    if (trigger or after) and not ring:
+        raise CallError("--trigger and --after are for a --ring: say how much of the past it keeps, such as 30s", 2)
     if again and (not ring or write == STDOUT or rotate):
         raise CallError("--again is for a --ring that is written to a file by -w, without --rotate", 2)
     asked = {
@@ -70,13 +74,14 @@ def capture(
         "ring": ring, "trigger": trigger, "after": after, "drops": drops or None, "as_on_wire": as_on_wire or None,
         "buffer": None if buffer is None else _size(buffer),
     }  # fmt: skip
-    switch = client(context)
+    switch, end = client(context), None if seconds is None else time.monotonic() + seconds
     octets = switch.stream("capture", **asked)
     sink = Dumps(write, again) if again else _sink(write, rotate)
     with suppress(KeyboardInterrupt):
         _pass_on(octets, sink)
-        while again:
-            _pass_on(switch.stream("capture", **asked), sink)
+        while again and (end is None or time.monotonic() < end):
+            left = None if end is None else max(0.001, round(end - time.monotonic(), 3))
+            _pass_on(switch.stream("capture", **{**asked, "seconds": left}), sink)
     sink.close()
     lost = f", {sink.lost} lost" if sink.lost else ""
     typer.echo(f"{sink.packets} packets{lost}", err=True)
@@ -133,13 +138,11 @@ class Sink:
 
     def write(self, blocks: Iterator[tuple[int, bytes]]) -> None:
         """Write blocks. Raises OSError."""
-        written: list[bytes] = []
-        for kind, block in blocks:
-            if kind == pcapng.PACKET:
-                self.packets += 1
-                self.lost += pcapng.lost_before(block)
-            written.append(block)
-        self._put(b"".join(written))
+        written = [*blocks]
+        self._put(b"".join(block for _, block in written))
+        packets = [block for kind, block in written if kind == pcapng.PACKET]
+        self.packets += len(packets)
+        self.lost += sum(map(pcapng.lost_before, packets))
 
     def _put(self, octets: bytes) -> None:
         """All of it, or what was there before: a full disk leaves no half a block."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from vswitch.cli.app import Json, app, client
-from vswitch.cli.capture import Drops, Filter, Ports, Vlan  # noqa: TC001  typer reads them
+from vswitch.cli.capture import Drops, Filter, Ports, Seconds, Vlan  # noqa: TC001  typer reads them
 from vswitch.control.client import CallError
 from vswitch.observe import pcapng
 from vswitch.observe.gather import Gatherer
@@ -50,7 +50,7 @@ def watch(
     vlan: Vlan = None,
     drops: Drops = False,
     count: Annotated[int | None, typer.Option(metavar="N", help="End after so many frames.", min=1)] = None,
-    seconds: Annotated[float | None, typer.Option(metavar="S", help="End after so many seconds.")] = None,
+    seconds: Seconds = None,
     as_json: Json = False,
 ) -> None:
     """Show frames as they pass, a line each: where in, where out or why not, VLAN, what it says; until Control-C.

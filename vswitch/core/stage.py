@@ -57,6 +57,8 @@ class Stage:
     name: ClassVar[str]
     option: ClassVar[PortOption | None] = None
     active: bool = True
+    is_wire: ClassVar[bool] = False
+    """Whether it is the wire between a port and its guest: frames that nobody forwarded there pass it as well."""
     cacheable: bool = True
     """Whether the stage decides alike for all frames of one flow until a generation passes."""
     singly_in: frozenset[BridgePort] = frozenset()

@@ -55,6 +55,7 @@ class Switch:
         self._members: dict[int, tuple[BridgePort, ...]] = {}
         self._ingress: list[Callable[[Frame, float], Verdict | None]] = []
         self._egress: list[Callable[[Frame, BridgePort, float], Frame | Reason | Hold | None]] = []
+        self._wires: list[Callable[[Frame, BridgePort, float], Reason | Hold | None]] = []
         self._timed: list[Stage] = []
         self._cacheable = True
         self._singly_in: frozenset[BridgePort] = frozenset()
@@ -126,6 +127,7 @@ class Switch:
         active = [stage for stage in self.stages if stage.active]
         self._ingress = [hook for stage in active if (hook := getattr(stage, "ingress", None))]
         self._egress = [hook for stage in active if (hook := getattr(stage, "egress", None))]
+        self._wires = [hook for stage in active if stage.is_wire and (hook := getattr(stage, "egress", None))]
         self._timed = [stage for stage in active if type(stage).next_deadline is not Stage.next_deadline]
         self._cacheable = all(stage.cacheable for stage in active)
         self._singly_in = frozenset(port for stage in active for port in stage.singly_in)
@@ -156,6 +158,21 @@ class Switch:
         verdict = self._admit(frame, now) or self._relay(frame, now)
         verdict.cacheable &= self._cacheable and frame.port not in self._singly_in
         return self._count(frame, verdict, came=True)
+
+    def emit(self, frame: Frame, now: float) -> Verdict:
+        """Decide of a frame that nobody sent, and that is to leave by its own port as it is.
+
+        Rules of what is forwarded do not concern it; the wire to the guest and the port's mirrors do.
+        """
+        port = frame.port
+        frame.vid = DEFAULT_VID if not self.vlan_filtering else classify(frame, port.settings.vlan) or 0
+        for hook in self._wires if port.up else ():
+            outcome = hook(frame, port, now)
+            if outcome is HELD:
+                return Verdict(held=(port,), cacheable=False)
+            if outcome is not None:
+                return self._count(frame, self._leave(frame, port, outcome))
+        return self._count(frame, self._leave(frame, port, None))
 
     def _relay(self, frame: Frame, now: float) -> Verdict:
         """Learn from an admitted frame, and say where it goes."""
@@ -234,12 +251,14 @@ class Switch:
 
     def _leave(self, frame: Frame, port: BridgePort, reason: Reason | None) -> Verdict:
         """By the one port that it was held for, if it still may: it has passed the stages."""
-        reason = reason or self.egress_rule(frame, port)
-        if reason is None and oversize(frame, port):
-            reason = Reason.OVERSIZE
+        edit = None
+        if frame.port is port:  # no frame leaves by the port that it came in by: nobody sent this one
+            reason = reason or (None if port.up else Reason.PORT_DOWN)
+        else:
+            reason = reason or self.egress_rule(frame, port) or (Reason.OVERSIZE if oversize(frame, port) else None)
+            edit = egress_edit(frame, frame.vid, port.settings.vlan) if self.vlan_filtering else None
         if reason is not None:
             return Verdict(lost=((port, reason),), cacheable=False)
-        edit = egress_edit(frame, frame.vid, port.settings.vlan) if self.vlan_filtering else None
         return Verdict(egress=(Egress(port, frame, edit),), cacheable=False)
 
     def egress_rule(self, frame: Frame, port: BridgePort) -> Reason | None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import importlib
 import logging
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from scapy.config import conf
 from scapy.contrib import lacp, lldp
 from scapy.layers import dhcp, dhcp6, dns, inet, inet6, l2, vrrp, vxlan
 
 from vswitch.observe import headers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scapy.packet import Packet
 
 _LAYERS: Final = (lacp, lldp, dhcp, dhcp6, dns, inet6, vrrp, vxlan)
 """Imported for what they dissect."""
@@ -49,14 +54,20 @@ def words(frame: bytes) -> Words:
     """What the frame says; octets for what scapy does not understand. Does not raise."""
     try:
         packet = l2.Ether(frame)
-        names = [packet.getlayer(number).name for number in range(len(packet.layers()))]
-        known = [name for name in names if name not in _FRAMING and name not in _PAYLOAD]
+        known = [name for name in _layers(packet) if name not in _FRAMING and name not in _PAYLOAD]
         if not known:
             return _octets(frame)
         summary = packet.summary().removeprefix("Ether / ").removesuffix(" / Padding").removesuffix(" / Raw")
     except Exception:  # whatever it is that scapy trips over
         return _octets(frame)
     return Words(_NAMES.get(known[-1], known[-1].partition(" ")[0]), (summary + _numbers(frame))[:_LONGEST])
+
+
+def _layers(packet: Packet) -> Iterator[str]:
+    """The names of what is in a packet one within the other, without options of a header."""
+    while packet:
+        yield packet.name
+        packet = packet.payload
 
 
 def _octets(frame: bytes) -> Words:

@@ -155,6 +155,8 @@ class Reader:
                 self._names.clear()
                 self._resolutions.clear()
             elif kind == INTERFACE:
+                if block[8:10] != ETHERNET.to_bytes(2, sys.byteorder):
+                    raise PcapngError("it has packets of another link than Ethernet")
                 options = dict(_options(block, 16))
                 self._names.append(options.get(_IF_NAME, b"").decode(errors="replace"))
                 self._resolutions.append(_nanoseconds(options.get(_IF_TSRESOL, b"\x06")))

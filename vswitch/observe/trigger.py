@@ -24,7 +24,8 @@ class Trigger:
             raise ValueError(f"a ring needs a trigger: {FORMS}")
         kind, _, name = words.partition(":")
         self._happening = kind if kind in HAPPENINGS else None
-        self._port = name
+        self.port = name if self._happening else ""
+        """Where it is to happen; everywhere, if that is empty."""
         self._drop = words == "drop" or (kind == "drop" and bool(name))
         self._reason = _reason(name) if self._drop and name else None
         self._matches = None if self._drop or self._happening else bpf.compiled(words)
@@ -37,7 +38,7 @@ class Trigger:
 
     def happened(self, what: str, ports: Collection[str]) -> bool:
         """Whether this is what happened, at these ports."""
-        return what == self._happening and (not self._port or self._port in ports)
+        return what == self._happening and (not self.port or self.port in ports)
 
 
 def _reason(name: str) -> Reason:

@@ -31,6 +31,7 @@ class Impair(Stage):
     """Impairs frames at the ports that have it."""
 
     name = "impair"
+    is_wire = True
 
     def __init__(self) -> None:
         """No port has an impairment."""
@@ -136,12 +137,12 @@ class Impair(Stage):
         wire = self._received.get(frame.port)
         if wire is None:
             return Step(self.name, f"nothing is done to what comes in by port {frame.port.name}")
-        return Step(self.name, foretold(wire, frame, now), wire.certain(frame, now))
+        return Step(self.name, foretold(wire, frame, now), wire.doomed(frame, now))
 
     def explain_egress(self, frame: Frame, port: BridgePort, now: float) -> Reason | None:
         """Why it would be lost, if that is certain."""
         wire = self._sent.get(port)
-        return wire.certain(frame, now) if wire is not None else None
+        return wire.doomed(frame, now) if wire is not None else None
 
     def foretell(self, frame: Frame, port: BridgePort, now: float) -> str:
         """What would be done."""

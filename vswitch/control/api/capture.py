@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from vswitch.control.api.pump import Pump
 from vswitch.control.api.route import Route
 from vswitch.observe.capture import BUFFER, Capture, Wanted
-from vswitch.observe.trigger import FORMS
+from vswitch.observe.trigger import FORMS, Trigger
 from vswitch.units import Duration, PortName, Vid
 from vswitch.worker import Worker
 
@@ -52,6 +52,13 @@ class CaptureRequest(BaseModel):
     trigger: str = Field("", description=f"what a ring waits for: {FORMS}")
     after: Duration = Field(1.0, ge=0, le=86_400, description="how long a ring goes on once its trigger fired")
 
+    def awaited(self) -> tuple[str, ...]:
+        """The port that a ring waits for. Raises ValueError where that is not understood."""
+        if self.trigger and not self.ring:
+            raise ValueError("a trigger is for a ring, which keeps some of the past: 30s")
+        port = Trigger(self.trigger).port if self.ring else ""
+        return (port,) if port else ()
+
     def wanted(self) -> Wanted:
         """To the capture."""
         given = self.model_dump(exclude={"port", "seconds"})
@@ -72,7 +79,7 @@ def _request(request: web.Request) -> CaptureRequest:
 
 async def _capture(service: Service, request: web.Request) -> web.StreamResponse:
     asked = _request(request)
-    for name in asked.port:
+    for name in (*asked.port, *asked.awaited()):
         service.bridge(name)
     session = _Session(service, asked)
     response = web.StreamResponse(headers={"Content-Type": MEDIA})
@@ -152,6 +159,8 @@ class _Session:
             worker.close()
         if await running:
             await response.write_eof()
+        elif not self._service.stopping:
+            log.info("who read a capture went, after %d packets", self._capture.packets)
 
 
 ROUTES = (

@@ -21,7 +21,7 @@ from vswitch.stages.impairment.chance import Chances
 from vswitch.stages.impairment.damage import damaged
 from vswitch.stages.impairment.figures import Figures
 from vswitch.stages.impairment.queue import Queue, room
-from vswitch.stages.impairment.spec import OVERHEAD, Copy, Line, phases
+from vswitch.stages.impairment.spec import OVERHEAD, Copy, Every, Line, Share, phases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,6 +123,15 @@ class Wire:
             return Reason.OVERSIZE
         down = line.flap and (now - (self._begin or 0.0)) % line.flap.every >= line.flap.every - line.flap.down
         return Reason.IMPAIRED if down else None
+
+    def doomed(self, frame: Frame, now: float) -> Reason | None:
+        """Why a frame would be lost, if no chance is left to it."""
+        line = self.at(now)
+        if not concerns(line, frame):
+            return None
+        always = line.loss == Every(1) or (isinstance(line.loss, Share) and line.loss.share >= 1.0)
+        lost = always and not line.duplicate and not line.replay
+        return self.certain(frame, now) or (Reason.IMPAIRED if lost else None)
 
     def _units(self, frame: Frame, line: Line) -> list[Frame]:
         """The frame, or its segments where each of them is to have a fate of its own."""
