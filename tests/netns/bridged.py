@@ -76,6 +76,10 @@ class BridgedHost:
             for address in (f"10.87.0.{to}", f"fd87::{to:x}")
         )
 
+    def ping_from_host(self, to: int) -> bool:
+        """Whether the host reaches guest n at once."""
+        return Guest(self.name).ping(f"10.87.0.{to}") is not None
+
     def mac(self) -> str:
         """The host's own address on the bridge, which it takes from its ports."""
         with self.route() as route:

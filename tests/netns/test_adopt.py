@@ -57,6 +57,13 @@ def test_guests_and_host_go_on_through_the_switch(bridged: BridgedHost, switch: 
     assert all(port["receive"]["unicast"] >= 4 for name, port in ports.items())
 
 
+def test_the_host_goes_on_sending_to_those_who_say_nothing_just_then(bridged: BridgedHost, switch: Running) -> None:
+    assert everybody_reaches_everybody(bridged)
+    adopt(switch, bridged)
+    for number in (1, 2, 3):
+        assert bridged.ping_from_host(number), "the bridge still knows the guest behind a port that is the switch's"
+
+
 def test_a_dry_run_shows_the_plan_and_changes_nothing(bridged: BridgedHost, switch: Running) -> None:
     before = bridged.settings()
     result = switch.vswitch("adopt", "br", "--netns", bridged.name, "--dry-run")

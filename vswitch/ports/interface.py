@@ -185,6 +185,8 @@ class InterfacePort(DevicePort):
             except OSError as error:
                 raise PortError(_why_not(name, error)) from error
             self._fd = self._socket.fileno()
+            if link.master:
+                _forget_stations(self.index)
             self.link_changed(link)
 
     def _open_socket(self, mark: int) -> socket.socket:
@@ -203,6 +205,12 @@ class InterfacePort(DevicePort):
             sock.close()
             raise
         return sock
+
+
+def _forget_stations(index: int) -> None:
+    """Have the bridge that an interface is in look for its stations elsewhere, since it reaches them there no more."""
+    with suppress(NetlinkError), IPRoute() as ipr:  # the master may be a bond
+        ipr.brport("set", index=index, IFLA_BRPORT_FLUSH=None)
 
 
 def _offload() -> Capability:
