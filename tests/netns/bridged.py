@@ -65,6 +65,21 @@ class BridgedHost:
         with self.route() as route:
             route.brport("set", index=route.link_lookup(ifname=interface)[0], **attributes)
 
+    def pin(self, interface: str, mac: str, *, sticky: bool = False) -> None:
+        """Tie a station to an interface of the host, as `bridge fdb add … master static` does."""
+        with self.route() as route:
+            index = route.link_lookup(ifname=interface)[0]
+            route.fdb("replace", ifindex=index, lladdr=mac, state=0x40, flags=0x44 if sticky else 4)
+
+    def guest_mac(self, number: int) -> str:
+        """The address of guest n."""
+        place = netns.find(self.guests[number - 1])
+        assert place is not None
+        with netns.inside(place), IPRoute() as route:
+            mac = str(route.get_links(ifname="eth0")[0].get("address"))
+        place.close()
+        return mac
+
     def guest(self, number: int) -> Guest:
         """Guest n."""
         return Guest(self.guests[number - 1])

@@ -16,6 +16,7 @@ import pytest
 from tests.isolated import PREFIX
 from tests.netns.bridged import BridgedHost
 from tests.running import VSWITCH, Running, unique
+from vswitch.control.place import runtime_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,6 +104,28 @@ def test_the_bridge_is_as_it_was_however_that_ends(bridged: BridgedHost, switch:
     assert everybody_reaches_everybody(bridged)
 
 
+@pytest.mark.parametrize("end", ["release", "SIGTERM", "SIGKILL"])
+def test_static_entries_hold_for_the_host_and_are_back_afterwards(
+    bridged: BridgedHost, switch: Running, end: str
+) -> None:
+    """Guest 1 is heard by the TAP meanwhile, which moves its entry there, and takes it along when it goes."""
+    bridged.pin("v1", bridged.guest_mac(1))
+    bridged.pin("v1", "02:00:00:00:00:99", sticky=True)
+    before = bridged.settings()
+    adopt(switch, bridged)
+    assert bridged.ping_from_host(1)
+    assert everybody_reaches_everybody(bridged)
+    if end == "release":
+        assert switch.vswitch("release", "br").stdout == "given back: br\n"
+    else:
+        switch.stop(getattr(signal, end))
+    if end == "SIGKILL":
+        switch.start()
+    bridged.settles_as(before)
+    assert everybody_reaches_everybody(bridged)
+    assert not list(runtime_directory().glob(f"{switch.file.stem}.*pins*"))
+
+
 def test_a_tcp_connection_lives_through_it_and_back(bridged: BridgedHost, switch: Running) -> None:
     """Octets that are all different come in order and whole while the bridge is taken over and given back."""
     total, began, done = 64 << 20, threading.Event(), threading.Event()
@@ -188,7 +211,10 @@ def test_one_command_moves_a_host_over_and_one_back(bridged: BridgedHost) -> Non
     script = f"""
         set -e
         vswitch() {{ {" ".join(VSWITCH)} "$@"; }}
-        kill -9 $(vswitch adopt br 2>&1 | sed -n 's/.*(pid \\([0-9]*\\)).*/\\1/p')
+        pid=$(vswitch adopt br 2>&1 | sed -n 's/.*(pid \\([0-9]*\\)).*/\\1/p')
+        kill -9 $pid
+        i=0; while grep -q "State:.[^ZX]" /proc/$pid/status && [ $i -lt 300 ]; do sleep 0.1; i=$((i+1)); done
+        vswitch release br | sed 's/^/killed, but /'
         vswitch adopt br
         ls /run/vswitch
         vswitch show ports
@@ -197,6 +223,7 @@ def test_one_command_moves_a_host_over_and_one_back(bridged: BridgedHost) -> Non
         ls /run
         vswitch release
     """
+    bridged.pin("v1", bridged.guest_mac(1))
     before = bridged.settings()
     with open(f"/run/netns/{bridged.name}") as namespace:
         result = subprocess.run(
@@ -207,7 +234,8 @@ def test_one_command_moves_a_host_over_and_one_back(bridged: BridgedHost) -> Non
     assert result.returncode == 0, result.stderr
     assert "3 ports moved within" in result.stdout
     assert "br.sock" in result.stdout
-    assert "given back: br" in result.stdout
+    assert "killed, but given back: br" in result.stdout
+    assert "\ngiven back: br" in result.stdout
     assert "nothing to give back" in result.stdout
     assert "runs in the background" in result.stderr
     bridged.settles_as(before)

@@ -63,10 +63,11 @@ def release(
 
     Example: vswitch release br0
     """
-    if context.obj == (None, None) and not running():
-        bridges: list[str] = []
-    else:
-        bridges = client(context).call("POST", "release", {"bridge": bridge})["bridges"]
+    from vswitch.control.pinned import give_back_left
+
+    bridges = give_back_left()
+    if (context.obj != (None, None) or running()) and bridge not in bridges:
+        bridges += client(context).call("POST", "release", {"bridge": bridge})["bridges"]
     if as_json:
         typer.echo(json.dumps({"bridges": bridges}))
     elif bridges:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vswitch.control import adoption
 from vswitch.control.api.models import AdoptionModel
+from vswitch.control.pinned import Pinned
 from vswitch.ports import kernel_bridge
 from vswitch.worker import Worker
 
@@ -15,14 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vswitch.control.service import Service
+    from vswitch.ports.kernel_bridge import KernelBridge
+
+_WORKER = Worker("vswitch-adopt")
 
 
 @dataclass(frozen=True)
 class _Taken:
-    """The ports that were added for a bridge, that of the host last, and the settings from before."""
+    """The ports that were added for a bridge, that of the host last, the settings from before, and its own entries."""
 
     ports: list[str]
     before: dict[str, Any]
+    pinned: Pinned
 
 
 class Adopter:
@@ -39,11 +44,11 @@ class Adopter:
         """Take a bridge over, or say what that would come to. Raises PortError, AdoptionError or ConflictError."""
         if bridge in self._taken:
             raise adoption.AdoptionError(f"{bridge} is taken over already; `vswitch release {bridge}` gives it back")
-        found = await Worker("vswitch-adopt").run(partial(kernel_bridge.read, bridge, namespace))
+        found = await _WORKER.run(partial(kernel_bridge.read, bridge, namespace))
         plan = adoption.plan(found, namespace, self._service.config.ports)
         outage = None
         if not dry_run:
-            outage = await self._move(found.name, plan)
+            outage = await self._move(found, namespace, plan)
         return AdoptionModel(
             bridge=bridge,
             ports=[*plan.host, *plan.ports],
@@ -65,12 +70,19 @@ class Adopter:
                     data["ports"].pop(port, None)
                 static = data["fdb"].get("static", [])
                 data["fdb"]["static"] = [entry for entry in static if entry["port"] in data["ports"]]
+            await _WORKER.run(taken.pinned.give_back)
             await self._give_back(taken.ports[-1], taken.before)
         if released and not self._taken:
             self.when_empty()
         return released
 
-    async def _move(self, bridge: str, plan: adoption.Adoption) -> float:
+    async def close(self) -> None:
+        """The switch has ended, and its ports are given back: the static entries of bridges too."""
+        for taken in self._taken.values():
+            await _WORKER.run(taken.pinned.give_back)
+        self._taken.clear()
+
+    async def _move(self, bridge: KernelBridge, namespace: str | None, plan: adoption.Adoption) -> float:
         """Connect the bridge, then move its ports; in how many seconds those were moved."""
         service = self._service
         before = {key: service.config.dump().get(key) for key in ("ageing", "vlan_filtering")}
@@ -81,17 +93,22 @@ class Adopter:
             if plan.vlan_filtering:
                 data["vlan_filtering"] = True
         began = service.engine.clock()
+        pinned: Pinned | None = None
         try:
+            tap = str(service.engine.attached[host].port.device)
+            pinned = await _WORKER.run(partial(Pinned, service.config.name, bridge, namespace, tap))
             async with service.editing() as data:
                 data["ports"] |= plan.ports
                 data["fdb"]["static"] = [*data["fdb"].get("static", []), *plan.static]
         except BaseException:
+            if pinned is not None:
+                await _WORKER.run(pinned.give_back)
             await self._give_back(host, before)
             raise
         outage = service.engine.clock() - began
         for port, station in plan.learned:
             service.learn(port, station.vid, station.mac, station.age)
-        self._taken[bridge] = _Taken([*plan.ports, host], before)
+        self._taken[bridge.name] = _Taken([*plan.ports, host], before, pinned)
         return outage
 
     async def _give_back(self, host: str, before: dict[str, Any]) -> None:

@@ -81,6 +81,7 @@ class Service(Status):
         self.sflow.close()
         await self.serving.close()
         await self.engine.close()
+        await self.adopter.close()
 
     # Changes
 
