@@ -50,7 +50,8 @@ def adopt(
         typer.echo(line)
     if answer["applied"]:
         count = len(answer["ports"]) - 1
-        typer.echo(f"{bridge}: {count} ports moved within {answer['outage'] * 1e3:.1f} ms")
+        took, outage = (f"{answer[key] * 1e3:.1f} ms" for key in ("took", "outage"))
+        typer.echo(f"{bridge}: {count} ports moved within {took}, none of them out for longer than {outage}")
 
 
 @app.command()
@@ -86,7 +87,7 @@ def _plan(bridge: str, netns: str | None) -> dict[str, Any]:
     except (adoption.AdoptionError, PortError) as error:
         raise CallError(str(error)) from error
     return {"bridge": bridge, "ports": [*plan.host, *plan.ports], "changes": list(adoption.changes(plan)),
-            "left": plan.left, "applied": False, "outage": None}  # fmt: skip
+            "left": plan.left, "applied": False, "outage": None, "took": None}  # fmt: skip
 
 
 def _with_new_switch(bridge: str, asked: dict[str, Any]) -> Any:

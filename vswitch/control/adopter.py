@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from vswitch.control import adoption
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vswitch.control.service import Service
-    from vswitch.ports.kernel_bridge import KernelBridge
+    from vswitch.ports.kernel_bridge import KernelBridge, Station
 
 _WORKER = Worker("vswitch-adopt")
 
@@ -37,6 +38,10 @@ class Adopter:
         """None yet."""
         self._service = service
         self._taken: dict[str, _Taken] = {}
+        self._coming: dict[str, list[Station]] = {}
+        """The ports that are on their way, each with the stations behind it."""
+        self._moved: list[float] = []
+        """When the moving began, and when each port had come."""
         self.when_empty: Callable[[], object] = lambda: None
         """Called once the last bridge has been given back."""
 
@@ -46,16 +51,17 @@ class Adopter:
             raise adoption.AdoptionError(f"{bridge} is taken over already; `vswitch release {bridge}` gives it back")
         found = await _WORKER.run(partial(kernel_bridge.read, bridge, namespace))
         plan = adoption.plan(found, namespace, self._service.config.ports)
-        outage = None
+        took = outage = None
         if not dry_run:
-            outage = await self._move(found, namespace, plan)
+            took, outage = await self._move(found, namespace, plan)
         return AdoptionModel(
             bridge=bridge,
             ports=[*plan.host, *plan.ports],
             changes=list(adoption.changes(plan)),
             left=plan.left,
             applied=not dry_run,
-            outage=None if outage is None else round(outage, 6),
+            outage=outage,
+            took=took,
         )
 
     async def release(self, bridge: str | None = None) -> list[str]:
@@ -82,8 +88,8 @@ class Adopter:
             await _WORKER.run(taken.pinned.give_back)
         self._taken.clear()
 
-    async def _move(self, bridge: KernelBridge, namespace: str | None, plan: adoption.Adoption) -> float:
-        """Connect the bridge, then move its ports; in how many seconds those were moved."""
+    async def _move(self, bridge: KernelBridge, namespace: str | None, plan: adoption.Adoption) -> tuple[float, float]:
+        """Connect the bridge, then move its ports; in how many seconds all, and the one that took longest."""
         service = self._service
         before = {key: service.config.dump().get(key) for key in ("ageing", "vlan_filtering")}
         (host,) = plan.host
@@ -92,8 +98,9 @@ class Adopter:
             data["ageing"] = plan.ageing
             if plan.vlan_filtering:
                 data["vlan_filtering"] = True
-        began = service.engine.clock()
+        moved = self._moved = [service.engine.clock()]
         pinned: Pinned | None = None
+        self._coming |= _by_port(plan)
         try:
             tap = str(service.engine.attached[host].port.device)
             pinned = await _WORKER.run(partial(Pinned, service.config.name, bridge, namespace, tap))
@@ -101,15 +108,21 @@ class Adopter:
                 data["ports"] |= plan.ports
                 data["fdb"]["static"] = [*data["fdb"].get("static", []), *plan.static]
         except BaseException:
+            self._coming.clear()
             if pinned is not None:
                 await _WORKER.run(pinned.give_back)
             await self._give_back(host, before)
             raise
-        outage = service.engine.clock() - began
-        for port, station in plan.learned:
-            service.learn(port, station.vid, station.mac, station.age)
         self._taken[bridge.name] = _Taken([*plan.ports, host], before, pinned)
-        return outage
+        return round(moved[-1] - moved[0], 6), round(max(end - begin for begin, end in pairwise(moved)), 6)
+
+    def arrived(self, port: str) -> None:
+        """A port is there. So are the stations behind it, which may say nothing while other ports are on their way."""
+        if port not in self._coming:
+            return
+        self._moved.append(self._service.engine.clock())
+        for station in self._coming.pop(port):
+            self._service.learn(port, station.vid, station.mac, station.age)
 
     async def _give_back(self, host: str, before: dict[str, Any]) -> None:
         """The host's port goes, and the switch's own settings come back."""
@@ -119,3 +132,11 @@ class Adopter:
                 data.pop(key, None)
                 if value is not None:
                     data[key] = value
+
+
+def _by_port(plan: adoption.Adoption) -> dict[str, list[Station]]:
+    """The stations behind each port: also those that are yet to have static entries."""
+    stations: dict[str, list[Station]] = {port: [] for port in plan.ports}
+    for port, station in (*plan.learned, *plan.tied):
+        stations[port].append(station)
+    return stations

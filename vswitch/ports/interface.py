@@ -179,14 +179,14 @@ class InterfacePort(DevicePort):
                     link = Link.of(ipr.get_links(self.index)[0])
                 except NetlinkError as error:
                     raise PortError(f"the interface {name} is gone again") from error
-            try:
-                self._silence = Silence(name)
-                self._socket = self._open_socket(self._silence.mark)
-            except OSError as error:
-                raise PortError(_why_not(name, error)) from error
+                try:
+                    self._silence = Silence(name)
+                    self._socket = self._open_socket(self._silence.mark)
+                except OSError as error:
+                    raise PortError(_why_not(name, error)) from error
+                if link.master:
+                    _forget_stations(ipr, self.index)
             self._fd = self._socket.fileno()
-            if link.master:
-                _forget_stations(self.index)
             self.link_changed(link)
 
     def _open_socket(self, mark: int) -> socket.socket:
@@ -207,9 +207,9 @@ class InterfacePort(DevicePort):
         return sock
 
 
-def _forget_stations(index: int) -> None:
+def _forget_stations(ipr: IPRoute, index: int) -> None:
     """Have the bridge that an interface is in look for its stations elsewhere, since it reaches them there no more."""
-    with suppress(NetlinkError), IPRoute() as ipr:  # the master may be a bond
+    with suppress(NetlinkError):  # the master may be a bond
         ipr.brport("set", index=index, IFLA_BRPORT_FLUSH=None)
 
 
