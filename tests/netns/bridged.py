@@ -71,6 +71,11 @@ class BridgedHost:
             index = route.link_lookup(ifname=interface)[0]
             route.fdb("replace", ifindex=index, lladdr=mac, state=0x40, flags=0x44 if sticky else 4)
 
+    def learned_behind(self, index: int) -> list[str]:
+        """Addresses that the bridge learned at one of its ports."""
+        with self.route() as route:
+            return [each.get("lladdr") for each in route.fdb("dump", ifindex=index) if not each["state"] & 0xC0]
+
     def guest_mac(self, number: int) -> str:
         """The address of guest n."""
         place = netns.find(self.guests[number - 1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -13,14 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pyroute2.netlink.rtnl import RTMGRP_LINK
 
 from tests.isolated import PREFIX
 from tests.netns.bridged import BridgedHost
 from tests.running import VSWITCH, Running, unique
 from vswitch.control.place import runtime_directory
+from vswitch.ports import kernel_bridge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pyroute2 import IPRoute
 
 
 @pytest.fixture
@@ -119,6 +124,37 @@ def test_the_bridge_is_as_it_was_however_that_ends(bridged: BridgedHost, switch:
         switch.stop(getattr(signal, end))
     bridged.settles_as(before)
     assert everybody_reaches_everybody(bridged)
+
+
+def test_while_ports_come_back_the_bridge_takes_nobody_to_be_behind_the_switch(
+    bridged: BridgedHost, switch: Running
+) -> None:
+    """It would go on to, until the last is back: who says nothing meanwhile could not be reached by those who do."""
+    adopt(switch, bridged)
+    assert everybody_reaches_everybody(bridged)
+    tap = bridged.index("vswitch0")
+    assert bridged.learned_behind(tap)
+    kernel_bridge.forget("vswitch0", bridged.name)
+    assert everybody_reaches_everybody(bridged)
+    assert not bridged.learned_behind(tap)
+    assert switch.vswitch("release").returncode == 0
+    adopt(switch, bridged)
+    tap = bridged.index("vswitch0")
+    with bridged.route() as route:
+        route.bind(groups=RTMGRP_LINK)
+        assert switch.vswitch("release").returncode == 0
+        heard = itertools.takewhile(lambda event: event["event"] != "RTM_DELLINK", _events(route, tap))
+        assert 0 in [learning for event in heard if (learning := _learning(event)) is not None]
+
+
+def _events(route: IPRoute, index: int) -> Iterator[Any]:
+    while True:
+        yield from (event for event in route.get() if event["index"] == index)
+
+
+def _learning(event: Any) -> int | None:
+    info = event.get("protinfo")
+    return None if info is None else info.get_attr("IFLA_BRPORT_LEARNING")
 
 
 @pytest.mark.parametrize("end", ["release", "SIGTERM", "SIGKILL"])

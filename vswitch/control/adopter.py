@@ -26,6 +26,7 @@ _WORKER = Worker("vswitch-adopt")
 class _Taken:
     """The ports that were added for a bridge, that of the host last, the settings from before, and its own entries."""
 
+    namespace: str | None
     ports: list[str]
     before: dict[str, Any]
     pinned: Pinned
@@ -71,6 +72,7 @@ class Adopter:
         released = [bridge] if bridge is not None else list(self._taken)
         for name in released:
             taken = self._taken.pop(name)
+            await self._forget(taken)
             async with self._service.editing() as data:
                 for port in taken.ports[:-1]:
                     data["ports"].pop(port, None)
@@ -113,7 +115,7 @@ class Adopter:
                 await _WORKER.run(pinned.give_back)
             await self._give_back(host, before)
             raise
-        self._taken[bridge.name] = _Taken([*plan.ports, host], before, pinned)
+        self._taken[bridge.name] = _Taken(namespace, [*plan.ports, host], before, pinned)
         return round(moved[-1] - moved[0], 6), round(max(end - begin for begin, end in pairwise(moved)), 6)
 
     def arrived(self, port: str) -> None:
@@ -123,6 +125,12 @@ class Adopter:
         self._moved.append(self._service.engine.clock())
         for station in self._coming.pop(port):
             self._service.learn(port, station.vid, station.mac, station.age)
+
+    async def _forget(self, taken: _Taken) -> None:
+        """Have the bridge look for stations on all sides while its ports come back, one after the other."""
+        host = self._service.engine.attached.get(taken.ports[-1])
+        if host is not None and host.port.device is not None:
+            await _WORKER.run(partial(kernel_bridge.forget, host.port.device, taken.namespace))
 
     async def _give_back(self, host: str, before: dict[str, Any]) -> None:
         """The host's port goes, and the switch's own settings come back."""

@@ -117,6 +117,13 @@ def pin(name: str, namespace: str | None, pins: Sequence[Pin]) -> None:
                     route.fdb("replace", ifindex=index, lladdr=each.mac, state=_STATIC, flags=flags, **vlan)
 
 
+def forget(member: str, namespace: str | None) -> None:
+    """Have a bridge know nobody behind this port any more, and learn nobody there: it is about to go. May block."""
+    with suppress(PortError, NetlinkError), _inside(namespace) as route:
+        for index in route.link_lookup(ifname=member):
+            route.brport("set", index=index, IFLA_BRPORT_LEARNING=0, IFLA_BRPORT_FLUSH=None)
+
+
 @contextmanager
 def _inside(namespace: str | None) -> Iterator[IPRoute]:
     """Netlink of a namespace, by default this thread's. Raises PortError."""

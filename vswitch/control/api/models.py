@@ -274,7 +274,7 @@ class AdoptRequest(Model):
 class AdoptionModel(Model):
     """What taking a bridge over comes, or came, to: a line a change, and a line for all that is otherwise from now on.
 
-    outage: seconds that a port was neither the bridge's nor the switch's, at most.  took: those until the last was moved.
+    outage: seconds, at most, that a port was neither the bridge's nor the switch's.  took: those until all had moved.
     """
 
     bridge: str
