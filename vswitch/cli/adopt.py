@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -118,5 +117,8 @@ def _wait(switch: subprocess.Popen[bytes], control: Path, log: Path) -> None:
     while not listens(control):
         if switch.poll() is not None or time.monotonic() > deadline:
             words = log.read_text().strip().splitlines()
-            raise CallError(f"the switch did not start: {words[-1] if words else os.strerror(switch.returncode or 0)}")
+            ended = (
+                f"it ended with status {switch.returncode}" if switch.returncode is not None else "it takes too long"
+            )
+            raise CallError(f"the switch did not start: {words[-1] if words else ended}")
         time.sleep(0.02)
