@@ -105,6 +105,8 @@ class Adopter:
         self._coming |= _by_port(plan)
         try:
             tap = str(service.engine.attached[host].port.device)
+            if plan.vlan_filtering:
+                await _WORKER.run(partial(kernel_bridge.set_vlans, tap, namespace, bridge.own_vlans))
             pinned = await _WORKER.run(partial(Pinned, service.config.name, bridge, namespace, tap))
             async with service.editing() as data:
                 data["ports"] |= plan.ports

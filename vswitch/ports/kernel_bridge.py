@@ -117,6 +117,20 @@ def pin(name: str, namespace: str | None, pins: Sequence[Pin]) -> None:
                     route.fdb("replace", ifindex=index, lladdr=each.mac, state=_STATIC, flags=flags, **vlan)
 
 
+def set_vlans(member: str, namespace: str | None, vlans: Sequence[VlanMembership]) -> None:
+    """Have a port of a bridge be in these VLANs and in no others. Raises PortError. May block."""
+    try:
+        with _inside(namespace) as route:
+            index = route.link_lookup(ifname=member)[0]
+            there = next((tuple(_vlans(each)) for each in route.get_vlans(index=index)), ())
+            for command, changed in (("del", set(there) - set(vlans)), ("add", set(vlans) - set(there))):
+                for vlan in sorted(changed):
+                    flags = (_PVID if vlan.pvid else 0) | (_UNTAGGED if vlan.untagged else 0)
+                    route.vlan_filter(command, index=index, vlan_info={"vid": vlan.vid, "flags": flags})
+    except (NetlinkError, IndexError) as error:
+        raise PortError(f"cannot set the VLANs of {member}: {error.args[-1]}") from error
+
+
 def forget(member: str, namespace: str | None) -> None:
     """Have a bridge know nobody behind this port any more, and learn nobody there: it is about to go. May block."""
     with suppress(PortError, NetlinkError), _inside(namespace) as route:
