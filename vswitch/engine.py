@@ -182,6 +182,8 @@ class Engine:
                 read = self._relay(attached, now)
                 more = read >= most
                 self._come_back(attached)
+                if attached.overdue is None and attached.port.unfinished() is not None:
+                    self._keeper.expect_rest(attached)
         except OSError as error:
             self._keeper.trouble(attached, error)
             self._arm(now)

@@ -12,6 +12,7 @@ from functools import partial
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Final
 
+from vswitch.core.verdict import Reason
 from vswitch.outlet import LINK_DOWN, Attached
 from vswitch.ports.base import PeerError, PortError, PortState
 from vswitch.ports.links import LinkMonitor
@@ -36,6 +37,12 @@ SEARCH: Final = 2.0
 
 REST: Final = 0.2
 """Seconds after a far end went until the next is let in: one that comes and goes without end costs others little."""
+
+WHOLE: Final = 30.0
+"""Seconds within which the rest of a frame has to follow its beginning.
+
+QEMU writes a frame at once unless the socket is full (net/stream.c): this is for a machine that was stopped just then.
+"""
 
 
 class Keeper:
@@ -102,8 +109,10 @@ class Keeper:
     def stop(self, attached: Attached) -> None:
         """Watch the descriptor no longer; always before it is closed."""
         loop = asyncio.get_running_loop()
-        if attached.resting is not None:
-            attached.resting.cancel()
+        for timer in (attached.resting, attached.overdue):
+            if timer is not None:
+                timer.cancel()
+        attached.overdue = None
         if attached.watched >= 0:
             loop.remove_reader(attached.watched)
         if attached.queue:
@@ -136,6 +145,19 @@ class Keeper:
     def _rested(self, attached: Attached) -> None:
         attached.resting = None
         self._watch(attached)
+
+    def expect_rest(self, attached: Attached) -> None:
+        """The beginning of a frame came: its end has to follow, or the far end has to go."""
+        loop = asyncio.get_running_loop()
+        attached.overdue = loop.call_later(WHOLE, self._end_overdue, attached, attached.port.unfinished())
+
+    def _end_overdue(self, attached: Attached, frame: int | None) -> None:
+        """Read what came while the loop itself may have been stopped, and see whether it is still the same frame."""
+        attached.overdue = None
+        self._receive(attached)
+        if frame is not None and attached.port.unfinished() == frame:
+            why = f"it did not send the rest of a frame within {WHOLE:g} seconds"
+            self.trouble(attached, PeerError(Reason.TRUNCATED, why))
 
     def _answer(self, attached: Attached) -> None:
         """Somebody is at the door of a port without device."""

@@ -91,6 +91,8 @@ class Attached:
         self.reviving = False
         self.resting: asyncio.TimerHandle | None = None
         """Until when nobody is let in, after somebody went."""
+        self.overdue: asyncio.TimerHandle | None = None
+        """When the rest of a frame has to be there whose beginning came."""
         self.changed = time.time()
         """When the port came up or went down last, in seconds since the epoch; at first, when it was made."""
         self.hung_up = False

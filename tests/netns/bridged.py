@@ -65,6 +65,26 @@ class BridgedHost:
         with self.route() as route:
             route.brport("set", index=route.link_lookup(ifname=interface)[0], **attributes)
 
+    def pin(self, interface: str, mac: str, *, sticky: bool = False) -> None:
+        """Tie a station to an interface of the host, as `bridge fdb add … master static` does."""
+        with self.route() as route:
+            index = route.link_lookup(ifname=interface)[0]
+            route.fdb("replace", ifindex=index, lladdr=mac, state=0x40, flags=0x44 if sticky else 4)
+
+    def learned_behind(self, index: int) -> list[str]:
+        """Addresses that the bridge learned at one of its ports."""
+        with self.route() as route:
+            return [each.get("lladdr") for each in route.fdb("dump", ifindex=index) if not each["state"] & 0xC0]
+
+    def guest_mac(self, number: int) -> str:
+        """The address of guest n."""
+        place = netns.find(self.guests[number - 1])
+        assert place is not None
+        with netns.inside(place), IPRoute() as route:
+            mac = str(route.get_links(ifname="eth0")[0].get("address"))
+        place.close()
+        return mac
+
     def guest(self, number: int) -> Guest:
         """Guest n."""
         return Guest(self.guests[number - 1])
@@ -75,6 +95,10 @@ class BridgedHost:
             any(self.guest(number).ping(address) is not None for _ in range(5))
             for address in (f"10.87.0.{to}", f"fd87::{to:x}")
         )
+
+    def ping_from_host(self, to: int) -> bool:
+        """Whether the host reaches guest n at once."""
+        return Guest(self.name).ping(f"10.87.0.{to}") is not None
 
     def mac(self) -> str:
         """The host's own address on the bridge, which it takes from its ports."""

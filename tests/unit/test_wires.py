@@ -71,6 +71,7 @@ def test_frames_come_whole_however_the_stream_is_cut(frames: list[bytes], cuts: 
             come += ends.received()
         assert come == frames
         assert not ends.wire.pending()
+        assert ends.wire.unfinished() is None
     finally:
         ends.close()
 
@@ -81,6 +82,20 @@ def test_frames_beyond_the_buffers_are_pending(stream: Ends) -> None:
     assert stream.wire.pending()
     assert len(stream.received()) == 12
     assert not stream.wire.pending()
+
+
+def test_a_frame_that_is_not_whole_has_a_number_of_its_own_until_it_is(stream: Ends) -> None:
+    seen = []
+    for number in range(3):
+        octets = framed([b"one", b"two"])
+        for part in (octets[:2], octets[2:6], octets[6:12]):
+            stream.far.send(part)
+            stream.received()
+            seen.append(stream.wire.unfinished())
+        stream.far.send(octets[12:])
+        stream.received()
+        assert stream.wire.unfinished() is None
+        assert seen[-3:] == [14 * number, 14 * number, 14 * number + 7]
 
 
 def test_the_longest_frame_passes_and_a_longer_length_ends_it(stream: Ends) -> None:

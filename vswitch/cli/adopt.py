@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -50,7 +49,8 @@ def adopt(
         typer.echo(line)
     if answer["applied"]:
         count = len(answer["ports"]) - 1
-        typer.echo(f"{bridge}: {count} ports moved within {answer['outage'] * 1e3:.1f} ms")
+        took, outage = (f"{answer[key] * 1e3:.1f} ms" for key in ("took", "outage"))
+        typer.echo(f"{bridge}: {count} ports moved within {took}, none of them out for longer than {outage}")
 
 
 @app.command()
@@ -63,10 +63,11 @@ def release(
 
     Example: vswitch release br0
     """
-    if context.obj == (None, None) and not running():
-        bridges: list[str] = []
-    else:
-        bridges = client(context).call("POST", "release", {"bridge": bridge})["bridges"]
+    from vswitch.control.pinned import give_back_left
+
+    bridges = give_back_left()
+    if (context.obj != (None, None) or running()) and bridge not in bridges:
+        bridges += client(context).call("POST", "release", {"bridge": bridge})["bridges"]
     if as_json:
         typer.echo(json.dumps({"bridges": bridges}))
     elif bridges:
@@ -85,7 +86,7 @@ def _plan(bridge: str, netns: str | None) -> dict[str, Any]:
     except (adoption.AdoptionError, PortError) as error:
         raise CallError(str(error)) from error
     return {"bridge": bridge, "ports": [*plan.host, *plan.ports], "changes": list(adoption.changes(plan)),
-            "left": plan.left, "applied": False, "outage": None}  # fmt: skip
+            "left": plan.left, "applied": False, "outage": None, "took": None}  # fmt: skip
 
 
 def _with_new_switch(bridge: str, asked: dict[str, Any]) -> Any:
@@ -116,5 +117,8 @@ def _wait(switch: subprocess.Popen[bytes], control: Path, log: Path) -> None:
     while not listens(control):
         if switch.poll() is not None or time.monotonic() > deadline:
             words = log.read_text().strip().splitlines()
-            raise CallError(f"the switch did not start: {words[-1] if words else os.strerror(switch.returncode or 0)}")
+            ended = (
+                f"it ended with status {switch.returncode}" if switch.returncode is not None else "it takes too long"
+            )
+            raise CallError(f"the switch did not start: {words[-1] if words else ended}")
         time.sleep(0.02)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from vswitch.control import adoption
 from vswitch.control.api.models import AdoptionModel
+from vswitch.control.pinned import Pinned
 from vswitch.ports import kernel_bridge
 from vswitch.worker import Worker
 
@@ -15,14 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vswitch.control.service import Service
+    from vswitch.ports.kernel_bridge import KernelBridge, Station
+
+_WORKER = Worker("vswitch-adopt")
 
 
 @dataclass(frozen=True)
 class _Taken:
-    """The ports that were added for a bridge, that of the host last, and the settings from before."""
+    """The ports that were added for a bridge, that of the host last, the settings from before, and its own entries."""
 
+    namespace: str | None
     ports: list[str]
     before: dict[str, Any]
+    pinned: Pinned
 
 
 class Adopter:
@@ -32,6 +39,10 @@ class Adopter:
         """None yet."""
         self._service = service
         self._taken: dict[str, _Taken] = {}
+        self._coming: dict[str, list[Station]] = {}
+        """The ports that are on their way, each with the stations behind it."""
+        self._moved: list[float] = []
+        """When the moving began, and when each port had come."""
         self.when_empty: Callable[[], object] = lambda: None
         """Called once the last bridge has been given back."""
 
@@ -39,18 +50,19 @@ class Adopter:
         """Take a bridge over, or say what that would come to. Raises PortError, AdoptionError or ConflictError."""
         if bridge in self._taken:
             raise adoption.AdoptionError(f"{bridge} is taken over already; `vswitch release {bridge}` gives it back")
-        found = await Worker("vswitch-adopt").run(partial(kernel_bridge.read, bridge, namespace))
+        found = await _WORKER.run(partial(kernel_bridge.read, bridge, namespace))
         plan = adoption.plan(found, namespace, self._service.config.ports)
-        outage = None
+        took = outage = None
         if not dry_run:
-            outage = await self._move(found.name, plan)
+            took, outage = await self._move(found, namespace, plan)
         return AdoptionModel(
             bridge=bridge,
             ports=[*plan.host, *plan.ports],
             changes=list(adoption.changes(plan)),
             left=plan.left,
             applied=not dry_run,
-            outage=None if outage is None else round(outage, 6),
+            outage=outage,
+            took=took,
         )
 
     async def release(self, bridge: str | None = None) -> list[str]:
@@ -60,18 +72,26 @@ class Adopter:
         released = [bridge] if bridge is not None else list(self._taken)
         for name in released:
             taken = self._taken.pop(name)
+            await self._forget(taken)
             async with self._service.editing() as data:
                 for port in taken.ports[:-1]:
                     data["ports"].pop(port, None)
                 static = data["fdb"].get("static", [])
                 data["fdb"]["static"] = [entry for entry in static if entry["port"] in data["ports"]]
+            await _WORKER.run(taken.pinned.give_back)
             await self._give_back(taken.ports[-1], taken.before)
         if released and not self._taken:
             self.when_empty()
         return released
 
-    async def _move(self, bridge: str, plan: adoption.Adoption) -> float:
-        """Connect the bridge, then move its ports; in how many seconds those were moved."""
+    async def close(self) -> None:
+        """The switch has ended, and its ports are given back: the static entries of bridges too."""
+        for taken in self._taken.values():
+            await _WORKER.run(taken.pinned.give_back)
+        self._taken.clear()
+
+    async def _move(self, bridge: KernelBridge, namespace: str | None, plan: adoption.Adoption) -> tuple[float, float]:
+        """Connect the bridge, then move its ports; in how many seconds all, and the one that took longest."""
         service = self._service
         before = {key: service.config.dump().get(key) for key in ("ageing", "vlan_filtering")}
         (host,) = plan.host
@@ -80,19 +100,39 @@ class Adopter:
             data["ageing"] = plan.ageing
             if plan.vlan_filtering:
                 data["vlan_filtering"] = True
-        began = service.engine.clock()
+        moved = self._moved = [service.engine.clock()]
+        pinned: Pinned | None = None
+        self._coming |= _by_port(plan)
         try:
+            tap = str(service.engine.attached[host].port.device)
+            if plan.vlan_filtering:
+                await _WORKER.run(partial(kernel_bridge.set_vlans, tap, namespace, bridge.own_vlans))
+            pinned = await _WORKER.run(partial(Pinned, service.config.name, bridge, namespace, tap))
             async with service.editing() as data:
                 data["ports"] |= plan.ports
                 data["fdb"]["static"] = [*data["fdb"].get("static", []), *plan.static]
         except BaseException:
+            self._coming.clear()
+            if pinned is not None:
+                await _WORKER.run(pinned.give_back)
             await self._give_back(host, before)
             raise
-        outage = service.engine.clock() - began
-        for port, station in plan.learned:
-            service.learn(port, station.vid, station.mac, station.age)
-        self._taken[bridge] = _Taken([*plan.ports, host], before)
-        return outage
+        self._taken[bridge.name] = _Taken(namespace, [*plan.ports, host], before, pinned)
+        return round(moved[-1] - moved[0], 6), round(max(end - begin for begin, end in pairwise(moved)), 6)
+
+    def arrived(self, port: str) -> None:
+        """A port is there. So are the stations behind it, which may say nothing while other ports are on their way."""
+        if port not in self._coming:
+            return
+        self._moved.append(self._service.engine.clock())
+        for station in self._coming.pop(port):
+            self._service.learn(port, station.vid, station.mac, station.age)
+
+    async def _forget(self, taken: _Taken) -> None:
+        """Have the bridge look for stations on all sides while its ports come back, one after the other."""
+        host = self._service.engine.attached.get(taken.ports[-1])
+        if host is not None and host.port.device is not None:
+            await _WORKER.run(partial(kernel_bridge.forget, host.port.device, taken.namespace))
 
     async def _give_back(self, host: str, before: dict[str, Any]) -> None:
         """The host's port goes, and the switch's own settings come back."""
@@ -102,3 +142,11 @@ class Adopter:
                 data.pop(key, None)
                 if value is not None:
                     data[key] = value
+
+
+def _by_port(plan: adoption.Adoption) -> dict[str, list[Station]]:
+    """The stations behind each port: also those that are yet to have static entries."""
+    stations: dict[str, list[Station]] = {port: [] for port in plan.ports}
+    for port, station in (*plan.learned, *plan.tied):
+        stations[port].append(station)
+    return stations

@@ -35,13 +35,15 @@ class AdoptionError(Exception):
 class Adoption:
     """host, ports: options by port name, as in a configuration.  static: entries as in a configuration.
 
-    learned: stations to go on knowing, each with its port's name.  left: what is otherwise from now on, a line each.
+    learned: stations to go on knowing, each with its port's name.  tied: those of the static entries.
+    left: what is otherwise from now on, a line each.
     """
 
     host: dict[str, dict[str, Any]]
     ports: dict[str, dict[str, Any]]
     static: list[dict[str, Any]]
     learned: list[tuple[str, Station]]
+    tied: list[tuple[str, Station]]
     ageing: float
     vlan_filtering: bool
     left: list[str] = field(default_factory=list)
@@ -70,10 +72,12 @@ def plan(bridge: KernelBridge, namespace: str | None, taken: Container[str]) -> 
         for station in bridge.stations
         if station.static
     ]
-    learned = [(names[station.member], station) for station in bridge.stations if not station.static]
-    return Adoption(
-        {names[bridge.name]: host}, ports, static, learned, _ageing(bridge, left), bridge.vlan_filtering, left
+    learned, tied = (
+        [(names[station.member], station) for station in bridge.stations if station.static is kind]
+        for kind in (False, True)
     )
+    ageing = _ageing(bridge, left)
+    return Adoption({names[bridge.name]: host}, ports, static, learned, tied, ageing, bridge.vlan_filtering, left)
 
 
 def _names(interfaces: Sequence[str], taken: Container[str]) -> Iterator[tuple[str, str]]:

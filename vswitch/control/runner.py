@@ -23,6 +23,7 @@ from vswitch.control.api.table import application
 from vswitch.control.config import reading as configuration
 from vswitch.control.config.reading import ConfigError
 from vswitch.control.config.schema import PageConfig
+from vswitch.control.pinned import give_back_left
 from vswitch.control.place import runtime_directory
 from vswitch.control.server import ControlServer
 from vswitch.control.service import Service
@@ -61,6 +62,7 @@ def run(path: Path, *, page: PageConfig | None = None, until_released: bool = Fa
     """
     config = configuration.read(path, files=True)
     with switch_place(config) as socket_path:
+        give_back_left()
         try:
             loop_runner()(_main(path, config, socket_path, page, until_released=until_released))
         finally:

@@ -81,6 +81,7 @@ class Service(Status):
         self.sflow.close()
         await self.serving.close()
         await self.engine.close()
+        await self.adopter.close()
 
     # Changes
 
@@ -213,6 +214,7 @@ class Service(Status):
             await self.engine.attach(BridgePort(name, port.settings()), self._attachment(port))
         except PortError as error:
             raise PortError(f"port {name}: {error}") from error
+        self.adopter.arrived(name)
 
     async def _change(self, difference: Difference, new: SwitchConfig) -> None:
         """All steps of a difference; if one fails, those done are undone in reverse."""

@@ -38,7 +38,7 @@ class Reason(StrEnum):
     PORT_DOWN = "port_down", "The port is down."
     QUEUE_FULL = "queue_full", "The port, or its impairment, takes frames too slowly, and its queue is full."
     IO_ERROR = "io_error", "The operating system refused the frame."
-    TRUNCATED = "truncated", "The far end of a socket hung up before the frame was whole."
+    TRUNCATED = "truncated", "The far end of a socket hung up, or paused for too long, before the frame was whole."
     TUNNEL_LOOP = "tunnel_loop", "The frame is one that the port's own tunnel sent: it would carry itself."
     NO_EGRESS = "no_egress", "There is no other port that the frame may leave by."
 

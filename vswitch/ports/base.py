@@ -166,6 +166,10 @@ class Port(ABC):
         """Whether frames wait of which the descriptor does not tell."""
         return False
 
+    def unfinished(self) -> int | None:
+        """Which frame it is whose beginning came without its end, by a number of its own; None: there is none."""
+        return None
+
     @abstractmethod
     def send_burst(self, frames: Sequence[Buffer]) -> int:
         """Send frames in order; how many were taken. Fewer than given: not now, ask again when writable.

@@ -89,6 +89,10 @@ class FdPort(DevicePort):
         """As the wire says."""
         return self._wire is not None and self._wire.pending()
 
+    def unfinished(self) -> int | None:
+        """As the wire says."""
+        return self._wire.unfinished() if self._wire else None
+
     def send_burst(self, frames: Sequence[Buffer]) -> int:
         """As the wire takes them."""
         return self._wire.send_burst(frames) if self._wire else 0

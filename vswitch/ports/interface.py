@@ -159,11 +159,13 @@ class InterfacePort(DevicePort):
                     link = Link.of(ipr.get_links(self.index)[0])
                 except NetlinkError as error:
                     raise PortError(f"the interface {name} is gone again") from error
-            try:
-                self._silence = Silence(name)
-                self._socket = self._open_socket(self._silence.mark)
-            except OSError as error:
-                raise PortError(_why_not(name, error)) from error
+                try:
+                    self._silence = Silence(name)
+                    self._socket = self._open_socket(self._silence.mark)
+                except OSError as error:
+                    raise PortError(_why_not(name, error)) from error
+                if link.master:
+                    _forget_stations(ipr, self.index)
             self._fd = self._socket.fileno()
             self.link_changed(link)
 
@@ -183,6 +185,12 @@ class InterfacePort(DevicePort):
             sock.close()
             raise
         return sock
+
+
+def _forget_stations(ipr: IPRoute, index: int) -> None:
+    """Have the bridge that an interface is in look for its stations elsewhere, since it reaches them there no more."""
+    with suppress(NetlinkError):  # the master may be a bond
+        ipr.brport("set", index=index, IFLA_BRPORT_FLUSH=None)
 
 
 def _offload() -> Capability:

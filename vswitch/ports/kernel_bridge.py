@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -14,10 +15,11 @@ from vswitch.ports import netns
 from vswitch.ports.base import PortError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _HZ: Final = 100  # USER_HZ, in which the kernel tells times
 _STATIC, _LOCAL = 0x40, 0x80  # NUD_NOARP, NUD_PERMANENT of linux/neighbour.h: fdb_to_nud() in net/bridge/br_fdb.c
+_NTF_MASTER, _NTF_STICKY = 0x04, 0x40  # linux/neighbour.h
 _PVID, _UNTAGGED, _RANGE_BEGIN, _RANGE_END = 2, 4, 8, 16  # BRIDGE_VLAN_INFO_ of linux/if_bridge.h
 
 _USUAL: Final = {
@@ -52,6 +54,18 @@ class Member:
     unusual: tuple[str, ...]
 
 
+class Pin(NamedTuple):
+    """A static entry as the kernel has it. vlan: None where it holds for untagged frames of a bridge without VLANs.
+
+    sticky: whether the kernel leaves it where it is when the station is heard elsewhere.
+    """
+
+    mac: str
+    vlan: int | None
+    member: str
+    sticky: bool
+
+
 class Station(NamedTuple):
     """A station that the bridge knows: age in seconds."""
 
@@ -76,18 +90,63 @@ class KernelBridge:
     own_vlans: tuple[VlanMembership, ...]
     members: tuple[Member, ...]
     stations: tuple[Station, ...]
+    pins: tuple[Pin, ...]
 
 
 def read(name: str, namespace: str | None = None) -> KernelBridge:
     """The bridge of this name, in a namespace. Raises PortError. May block."""
+    try:
+        with _inside(namespace) as route:
+            return _read(route, name)
+    except NetlinkError as error:
+        raise PortError(f"cannot read the bridge {name}: {error.args[-1]}") from error
+
+
+def pin(name: str, namespace: str | None, pins: Sequence[Pin]) -> None:
+    """Have static entries of this bridge lead where they say, as far as that is a port of it. Raises PortError."""
+    with _inside(namespace) as route:
+        links = list(route.get_links())
+        bridge = next((each["index"] for each in links if each.get("ifname") == name), None)
+        members = {each.get("ifname"): each["index"] for each in links if bridge and each.get("master") == bridge}
+        for each in pins:
+            if each.member in members:
+                vlan = {} if each.vlan is None else {"vlan": each.vlan}
+                flags = _NTF_MASTER | (_NTF_STICKY if each.sticky else 0)
+                with suppress(NetlinkError):  # a port that left that VLAN
+                    index = members[each.member]
+                    route.fdb("replace", ifindex=index, lladdr=each.mac, state=_STATIC, flags=flags, **vlan)
+
+
+def set_vlans(member: str, namespace: str | None, vlans: Sequence[VlanMembership]) -> None:
+    """Have a port of a bridge be in these VLANs and in no others. Raises PortError. May block."""
+    try:
+        with _inside(namespace) as route:
+            index = route.link_lookup(ifname=member)[0]
+            there = next((tuple(_vlans(each)) for each in route.get_vlans(index=index)), ())
+            for command, changed in (("del", set(there) - set(vlans)), ("add", set(vlans) - set(there))):
+                for vlan in sorted(changed):
+                    flags = (_PVID if vlan.pvid else 0) | (_UNTAGGED if vlan.untagged else 0)
+                    route.vlan_filter(command, index=index, vlan_info={"vid": vlan.vid, "flags": flags})
+    except (NetlinkError, IndexError) as error:
+        raise PortError(f"cannot set the VLANs of {member}: {error.args[-1]}") from error
+
+
+def forget(member: str, namespace: str | None) -> None:
+    """Have a bridge know nobody behind this port any more, and learn nobody there: it is about to go. May block."""
+    with suppress(PortError, NetlinkError), _inside(namespace) as route:
+        for index in route.link_lookup(ifname=member):
+            route.brport("set", index=index, IFLA_BRPORT_LEARNING=0, IFLA_BRPORT_FLUSH=None)
+
+
+@contextmanager
+def _inside(namespace: str | None) -> Iterator[IPRoute]:
+    """Netlink of a namespace, by default this thread's. Raises PortError."""
     place = netns.find(namespace) if namespace else netns.current()
     if place is None:
         raise PortError(f"there is no namespace {namespace}")
     try:
         with netns.inside(place), IPRoute() as route:
-            return _read(route, name)
-    except NetlinkError as error:
-        raise PortError(f"cannot read the bridge {name}: {error.args[-1]}") from error
+            yield route
     finally:
         place.close()
 
@@ -113,6 +172,7 @@ def _read(route: IPRoute, name: str) -> KernelBridge:
         own_vlans=vlans.get(link["index"], ()),
         members=tuple(_member(slaves[index], vlans.get(index, ())) for index in sorted(slaves)),
         stations=tuple(_stations(route, names)),
+        pins=tuple(_pins(route, names, link["index"])),
     )
 
 
@@ -150,3 +210,10 @@ def _stations(route: IPRoute, names: dict[int, str]) -> Iterator[Station]:
             continue
         updated = (entry.get("cacheinfo") or {}).get("ndm_updated", 0)
         yield Station(mac, entry.get("vlan") or DEFAULT_VID, member, bool(entry["state"] & _STATIC), updated / _HZ)
+
+
+def _pins(route: IPRoute, names: dict[int, str], bridge: int) -> Iterator[Pin]:
+    for entry in route.fdb("dump"):
+        member, ours = names.get(entry["ifindex"]), entry.get("master") == bridge
+        if member is not None and ours and entry["state"] & _STATIC and not is_group(parse_mac(entry.get("lladdr"))):
+            yield Pin(entry.get("lladdr"), entry.get("vlan"), member, bool(entry["flags"] & _NTF_STICKY))

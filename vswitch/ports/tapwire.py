@@ -44,6 +44,10 @@ class TapWire:
         """As `Port.pending`."""
         return False
 
+    def unfinished(self) -> int | None:
+        """As `Port.unfinished`: a read has a whole frame."""
+        return None
+
     def receive_burst(self, buffers: Sequence[memoryview]) -> list[memoryview]:
         """As `Port.receive_burst`."""
         return receive_each(self._receive, buffers)

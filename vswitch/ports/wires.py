@@ -60,6 +60,10 @@ class Wire(ABC):
         """
         return self._more or self._error is not None
 
+    def unfinished(self) -> int | None:
+        """As `Port.unfinished`."""
+        return None
+
     def receive_burst(self, buffers: Sequence[memoryview]) -> list[memoryview]:
         """As `Port.receive_burst`; raises ConnectionResetError where the far end hung up."""
         if self._error is not None:
@@ -114,6 +118,8 @@ class StreamWire(Wire):
         super().__init__(sock)
         self._come = memoryview(bytearray(_READ))
         self._start = self._end = 0
+        self._passed = 0
+        """Octets that came before those in the buffer."""
         self._sent = 0
         """Octets of the first frame, its length included, that have left."""
 
@@ -145,6 +151,10 @@ class StreamWire(Wire):
                 break
         return done
 
+    def unfinished(self) -> int | None:
+        """Where in the stream the frame began of which a part is there."""
+        return self._passed + self._start if self._start < self._end else None
+
     def _fill(self, buffers: Sequence[memoryview], filled: list[memoryview]) -> bool:
         """The whole frames that came; what is left of one stays until the rest comes."""
         for buffer in buffers:
@@ -163,6 +173,7 @@ class StreamWire(Wire):
         """Read behind what is left of a frame, once that is at the front of the buffer; False: nothing waits."""
         left = self._end - self._start
         self._come[:left] = self._come[self._start : self._end]
+        self._passed += self._start
         self._start, self._end = 0, left
         try:
             length = self._socket.recv_into(self._come[left:])

@@ -274,7 +274,7 @@ class AdoptRequest(Model):
 class AdoptionModel(Model):
     """What taking a bridge over comes, or came, to: a line a change, and a line for all that is otherwise from now on.
 
-    outage: seconds within which the last of the ports was moved.
+    outage: seconds, at most, that a port was neither the bridge's nor the switch's.  took: those until all had moved.
     """
 
     bridge: str
@@ -283,6 +283,7 @@ class AdoptionModel(Model):
     left: list[str]
     applied: bool
     outage: float | None
+    took: float | None
 
 
 class ReleaseRequest(Model):
