@@ -22,13 +22,11 @@ from vswitch.ports.base import Capabilities, Options, PortError, PortState
 from vswitch.ports.device import DevicePort
 from vswitch.ports.links import Link
 from vswitch.ports.tapwire import TapWire
+from vswitch.ports.wired import WiredPort
 from vswitch.units import Descriptor, Mtu
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from vswitch.core.offload import Buffer
-    from vswitch.ports.host import Host
+    from collections.abc import Callable
 
 
 class FdOptions(Options):
@@ -43,18 +41,13 @@ class FdOptions(Options):
         return ("fd", self.fd)
 
 
-class FdPort(DevicePort):
+class FdPort(WiredPort, DevicePort):
     """What somebody else made and opened."""
 
     kind = "fd"
     options_type = FdOptions
 
     options: FdOptions
-
-    def __init__(self, options: Options, host: Host) -> None:
-        """Not open yet."""
-        super().__init__(options, host)
-        self._wire: TapWire | wires.Wire | None = None
 
     def open(self) -> None:
         """Learn what the descriptor is; one that goes by a name may come later."""
@@ -76,33 +69,6 @@ class FdPort(DevicePort):
         """Close the switch's own copy; the one it was made from is its owner's."""
         self.lose()
         self._leave()
-
-    def fileno(self) -> int:
-        """The descriptor that frames come by."""
-        return self._wire.fileno() if self._wire else -1
-
-    def receive_burst(self, buffers: Sequence[memoryview]) -> list[memoryview]:
-        """As the wire has them."""
-        return self._wire.receive_burst(buffers) if self._wire else []
-
-    def pending(self) -> bool:
-        """As the wire says."""
-        return self._wire is not None and self._wire.pending()
-
-    def unfinished(self) -> int | None:
-        """As the wire says."""
-        return self._wire.unfinished() if self._wire else None
-
-    def send_burst(self, frames: Sequence[Buffer]) -> int:
-        """As the wire takes them."""
-        return self._wire.send_burst(frames) if self._wire else 0
-
-    def lose(self) -> None:
-        """What the descriptor leads to is gone."""
-        self.state = PortState.NOT_PRESENT
-        wire, self._wire = self._wire, None
-        if wire is not None:
-            wire.close()
 
     def locate(self) -> bool:
         """The interface may have been moved to another namespace."""

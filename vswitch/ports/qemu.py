@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, model_validator
 
 from vswitch.core.port import DEFAULT_MTU
-from vswitch.ports.base import Cable, Capabilities, Options, Port, PortError, PortState, qemu_word
+from vswitch.ports.base import Cable, Capabilities, Options, PortError, PortState, qemu_word
 from vswitch.ports.meeting import Meeting, call
+from vswitch.ports.wired import WiredPort
 from vswitch.ports.wires import DatagramWire, StreamWire, Wire
 from vswitch.units import ListenAddress, Mtu, Place, SocketPath
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from vswitch.core.offload import Buffer
     from vswitch.ports.host import Host
 
 
@@ -50,7 +48,7 @@ class QemuOptions(Options):
         return self.remote or f"{self.qemu}.guest"
 
 
-class QemuPort(Port):
+class QemuPort(WiredPort):
     """A virtual machine by a socket; frames have no virtio-net header there."""
 
     kind = "qemu"
@@ -66,7 +64,6 @@ class QemuPort(Port):
         self.device = str(self.options.qemu)
         self.seeks = not self.options.server
         self._meeting: Meeting | None = None
-        self._wire: Wire | None = None
 
     def open(self) -> None:
         """Wait for the machine, or call it; without one the port is there all the same."""
@@ -81,14 +78,6 @@ class QemuPort(Port):
         if self._meeting is not None:
             self._meeting.close()
             self._meeting = None
-
-    def fileno(self) -> int:
-        """The connection's."""
-        return self._wire.fileno() if self._wire else -1
-
-    def send_fileno(self) -> int:
-        """That of the connection by which frames leave."""
-        return self._wire.send_fileno() if self._wire else -1
 
     def doorbell(self) -> int:
         """Where the machine calls."""
@@ -117,29 +106,6 @@ class QemuPort(Port):
             far = qemu_word(options.far_socket)
             return Cable(f"dgram,local.type=unix,local.path={far},remote.type=unix,remote.path={place}")
         return Cable(f"stream,server={'off' if calls else 'on'},addr.type=unix,addr.path={place}")
-
-    def receive_burst(self, buffers: Sequence[memoryview]) -> list[memoryview]:
-        """As the wire has them."""
-        return self._wire.receive_burst(buffers) if self._wire else []
-
-    def pending(self) -> bool:
-        """As the wire says."""
-        return self._wire is not None and self._wire.pending()
-
-    def unfinished(self) -> int | None:
-        """As the wire says."""
-        return self._wire.unfinished() if self._wire else None
-
-    def send_burst(self, frames: Sequence[Buffer]) -> int:
-        """As the wire takes them."""
-        return self._wire.send_burst(frames) if self._wire else 0
-
-    def lose(self) -> None:
-        """The machine is gone."""
-        self.state = PortState.NOT_PRESENT
-        wire, self._wire = self._wire, None
-        if wire is not None:
-            wire.close()
 
     def reopen(self) -> None:
         """Call again."""

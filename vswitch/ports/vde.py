@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from vswitch.core.port import DEFAULT_MTU
-from vswitch.ports.base import Cable, Capabilities, Options, Port, PortState, qemu_word
+from vswitch.ports.base import Cable, Capabilities, Options, PortState, qemu_word
 from vswitch.ports.meeting import Meeting
 from vswitch.ports.vdedirectory import Caller, VdeDirectory, address
+from vswitch.ports.wired import WiredPort
 from vswitch.ports.wires import DatagramWire
 from vswitch.units import Mtu, SocketPath, Whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vswitch.core.offload import Buffer
     from vswitch.ports.host import Host
 
 
@@ -43,7 +43,7 @@ class VdeOptions(Options):
         return None if self.number is None else ("vde", self.vde, self.number)
 
 
-class VdePort(Port):
+class VdePort(WiredPort):
     """One client, by a pair of datagram sockets and the connection that it asked for them by."""
 
     kind = "vde"
@@ -63,7 +63,6 @@ class VdePort(Port):
         self._bell = -1
         self._caller: Caller | None = None
         self._meeting: Meeting | None = None
-        self._wire: DatagramWire | None = None
 
     def open(self) -> None:
         """Be one of the directory's ports."""
@@ -96,10 +95,6 @@ class VdePort(Port):
 
     doorbell = fileno
 
-    def send_fileno(self) -> int:
-        """That of the port's own socket."""
-        return self._wire.fileno() if self._wire else -1
-
     def answer(self) -> None:
         """Serve whoever calls, and have the client that was given to this port."""
         if self._directory is not None:
@@ -124,14 +119,6 @@ class VdePort(Port):
                 if not self._caller.connection.recv(1024):
                     raise ConnectionResetError("the client is gone")
         return filled
-
-    def pending(self) -> bool:
-        """As the wire says."""
-        return self._wire is not None and self._wire.pending()
-
-    def send_burst(self, frames: Sequence[Buffer]) -> int:
-        """As the wire takes them."""
-        return self._wire.send_burst(frames) if self._wire else 0
 
     def lose(self) -> None:
         """The client is gone, and what it may have left in the directory goes too."""
