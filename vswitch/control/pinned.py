@@ -39,7 +39,11 @@ class Pinned:
             self._note(runtime_directory() / f"{switch}.{bridge.name}{SUFFIX}")
         except OSError as error:
             raise PortError(f"cannot write down the static entries of {bridge.name}: {error}") from error
-        kernel_bridge.pin(*self._place, [pin._replace(member=tap) for pin in self._pins])
+        try:
+            kernel_bridge.pin(*self._place, [pin._replace(member=tap) for pin in self._pins])
+        except BaseException:
+            self.give_back()
+            raise
 
     def give_back(self) -> None:
         """They lead to the bridge's ports again. May block."""
