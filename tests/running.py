@@ -13,9 +13,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import yaml
 
 from vswitch.control.client import CallError, Client
+from vswitch.lab import rootless
 
 if TYPE_CHECKING:
     import socket
@@ -44,6 +46,16 @@ def until(happened: Callable[[], object], what: str) -> None:
     while not happened():
         assert time.monotonic() < deadline, f"waited {PATIENCE:.0f} s for {what}"
         time.sleep(0.02)
+
+
+def need_taps() -> None:
+    """Skip, and say why, where a TAP or a namespace cannot be had."""
+    if rootless.needed():
+        pytest.skip("needs root, or a user namespace of one's own")
+    try:
+        os.close(os.open("/dev/net/tun", os.O_RDWR))
+    except OSError as error:
+        pytest.skip(f"needs /dev/net/tun: {error.strerror}")
 
 
 class Running:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.running import Running, unique
-from vswitch.lab import rootless
+from tests.running import Running, need_taps, unique
 from vswitch.lab.guest import Guest
 from vswitch.ports import netns
 from vswitch.ports.host import Host
@@ -21,13 +19,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def powers() -> None:
-    """Skip, and say why, where a TAP or a namespace cannot be had."""
-    if rootless.needed():
-        pytest.skip("needs root, or a user namespace of one's own")
-    try:
-        os.close(os.open("/dev/net/tun", os.O_RDWR))
-    except OSError as error:
-        pytest.skip(f"needs /dev/net/tun: {error.strerror}")
+    """Nothing here runs without TAPs."""
+    need_taps()
 
 
 class Lab:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.page.browser import Browser
 from tests.page.scene import Guests, Traffic, config, free_port
-from tests.running import Running, unique, until
-from vswitch.lab import rootless
+from tests.running import Running, need_taps, unique, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,13 +19,8 @@ TOKEN = "0123456789abcdefghijklmn"
 
 @pytest.fixture(scope="module")
 def powers() -> None:
-    """Skip, and say why, where a TAP or a namespace cannot be had."""
-    if rootless.needed():
-        pytest.skip("needs root, or a user namespace of one's own")
-    try:
-        os.close(os.open("/dev/net/tun", os.O_RDWR))
-    except OSError as error:
-        pytest.skip(f"needs /dev/net/tun: {error.strerror}")
+    """Nothing here runs without TAPs."""
+    need_taps()
 
 
 @pytest.fixture(scope="module")
