@@ -8,6 +8,7 @@ from typing import get_args
 
 import pytest
 
+from vswitch.control.api.table import ROUTES
 from vswitch.control.config.schema import STAGE_OPTIONS, VlanOptions
 from vswitch.core.fdb import Change
 from vswitch.core.verdict import Reason
@@ -33,6 +34,14 @@ def test_every_option_of_a_port_is_documented() -> None:
     own = {name for port in ATTACHMENTS.values() for name in port.options_type.model_fields}
     documented = set(re.findall(r"^\| `(\w+)(?:: \w+)?` \|", text, re.MULTILINE))
     assert own | set(VlanOptions.model_fields) | set(STAGE_OPTIONS) <= documented
+
+
+def test_every_call_of_the_api_is_documented_and_whether_it_takes_the_token() -> None:
+    documented: dict[str, bool] = {}
+    for row in re.findall(r"^\| (`[A-Z]+ /v1/.*) \|$", (DOCS / "api.md").read_text(), re.MULTILINE):
+        calls, _, without_token = (cell.strip() for cell in row.split("|"))
+        documented |= dict.fromkeys(re.findall(r"`(.*?)`", calls), without_token == "yes")
+    assert documented == {f"{route.method} {route.path}": route.open for route in ROUTES}
 
 
 def anchors(page: Path) -> set[str]:

@@ -217,7 +217,7 @@ def apply(
 
 
 @port_app.command("add", context_settings=PASS)
-def port_add(context: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+def port_add(context: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME", help="Its name.")]) -> None:
     """Add a port; the options are those of a port in the configuration file.
 
     With --fd N it hands over this process's own open descriptor: a TAP, or a socket of a virtual machine. With
@@ -291,7 +291,7 @@ def options_of(words: list[str]) -> dict[str, Any]:
 @fdb_app.command("add")
 def fdb_add(
     context: typer.Context,
-    mac: Annotated[str, typer.Argument(metavar="MAC")],
+    mac: Annotated[str, typer.Argument(metavar="MAC", help="The station's address.")],
     port: PortName,
     vlan: Vlan = 1,
 ) -> None:
@@ -303,7 +303,11 @@ def fdb_add(
 
 
 @fdb_app.command("del")
-def fdb_del(context: typer.Context, mac: Annotated[str, typer.Argument(metavar="MAC")], vlan: Vlan = 1) -> None:
+def fdb_del(
+    context: typer.Context,
+    mac: Annotated[str, typer.Argument(metavar="MAC", help="The station's address.")],
+    vlan: Vlan = 1,
+) -> None:
     """Remove a station, static or learned.
 
     Example: vswitch fdb del 52:54:00:a8:32:d7 --vlan 10

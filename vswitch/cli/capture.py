@@ -47,13 +47,19 @@ def capture(
         str | None, typer.Option(metavar="TIME", help="Keep so much of the past (30s) until --trigger fires.")
     ] = None,
     trigger: Annotated[
-        str | None, typer.Option(metavar="WHAT", help="drop, drop:REASON, down, up, moved, flap, or a filter.")
+        str | None,
+        typer.Option(metavar="WHAT", help="drop, drop:REASON, down, up, moved, flap (or down:PORT), a filter."),
     ] = None,
-    after: Annotated[str | None, typer.Option(metavar="TIME", help="How long a ring goes on after that (1s).")] = None,
+    after: Annotated[
+        str | None, typer.Option(metavar="TIME", help="How long a ring goes on after its trigger (1s).")
+    ] = None,
     again: Annotated[
-        int | None, typer.Option(metavar="COUNT", help="Have a ring go on after that, keeping COUNT files.", min=1)
+        int | None,
+        typer.Option(metavar="COUNT", help="Have a ring wait for its trigger again, keeping COUNT files.", min=1),
     ] = None,
-    buffer: Annotated[str | None, typer.Option(metavar="SIZE", help="What may wait to be read (32M).")] = None,
+    buffer: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="How many octets may wait to be read (32M).")
+    ] = None,
 ) -> None:
     """Capture frames at ports as pcapng, with directions, and drops with their reasons, until Control-C.
 

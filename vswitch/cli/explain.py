@@ -28,7 +28,7 @@ def explain(
 ) -> None:
     """Say what would happen to FRAME on PORT, rule by rule, without sending it; or what became of real frames.
 
-    A port remembers the last 32 that the switch decided of: of a flow that it knows, the first two. --live sees all.
+    A port remembers the last 32 that the switch decided on: of a flow that is known, the first two. --live sees all.
 
     Example: vswitch explain web "ffffffffffff 525400a832d7 0806"
 

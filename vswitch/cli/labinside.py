@@ -81,7 +81,7 @@ def ping(
     ] = 2.0,
     as_json: Json = False,
 ) -> None:
-    """Ping from every guest to every other one, as Mininet's pingall; exit status 1 where an answer lacks.
+    """Ping from every guest to every other one, as Mininet's pingall; exit status 1 where an answer is missing.
 
     Example: vswitch lab ping --json
     """

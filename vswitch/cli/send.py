@@ -24,7 +24,9 @@ def send(
     rate: Annotated[float, typer.Option(metavar="R", help="Frames a second; 0: as fast as may be.", min=0)] = 0.0,
     as_json: Json = False,
 ) -> None:
-    """Put FRAME on PORT, as if its guest had sent it or to its guest; Control-C ends it early.
+    """Put FRAME on PORT, as if its guest had sent it, or send it to the guest; Control-C ends it early.
+
+    What goes `out` passes the port's impairment and mirrors, and none of the rules of forwarding.
 
     Example: vswitch send web 'Ether(dst="ff:ff:ff:ff:ff:ff")/ARP(pdst="10.0.0.2")' --count 3 --rate 1
     """

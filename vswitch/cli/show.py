@@ -49,7 +49,9 @@ _NAMES = "|".join(VIEWS)
 def show(
     context: typer.Context,
     what: Annotated[str, typer.Argument(metavar=_NAMES, autocompletion=lambda: list(VIEWS))],
-    only: Annotated[str | None, typer.Argument(metavar="[ONLY]", help="Which of them.", show_default=False)] = None,
+    only: Annotated[
+        str | None, typer.Argument(metavar="[MAC]", help="Of history or flows: this station.", show_default=False)
+    ] = None,
     port: Annotated[str | None, typer.Option(help="Of fdb, history or flows: what concerns this port.")] = None,
     vlan: Annotated[int | None, typer.Option(metavar="VID", help="Of the same: this VLAN.", min=1, max=4094)] = None,
     flapping: Annotated[bool, typer.Option("--flapping", help="Of history: stations that flap now.")] = False,

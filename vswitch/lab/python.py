@@ -237,7 +237,7 @@ class Lab:
         return self.session.ask(self.session.running.status)
 
     def ping_all(self, timeout: float = 2.0) -> pinging.Result:
-        """From everyone to everyone."""
+        """From everyone to everyone; an answer may take `timeout` seconds. Raises PortError."""
         return pinging.ping_all(pinging.hosts(self.status(), None), timeout)
 
 

@@ -51,7 +51,7 @@ class Expect:
         """The first packet that matches at a port, or at a guest's, of those that passed or will in `timeout` seconds.
 
         where: the name of a guest of `lab` or of a port of `switch` will do.  pattern, direction: as `Capturing.expect`
-        has them.  Raises AssertionError with what passed instead.
+        has them.  Raises AssertionError with what passed instead, ValueError for a guest of several switches.
         """
         where = self._place(where)
         if isinstance(where, SteppedPort):

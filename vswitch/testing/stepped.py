@@ -141,7 +141,10 @@ class SteppedSwitch(Questions):
     # Ports
 
     def add(self, name: str, **options: Any) -> SteppedPort:
-        """Add a port with options as in a file: access=10, isolated=True, impair={…}. Raises ConfigError."""
+        """Add a port with options as in a file: access=10, isolated=True, impair={…}.
+
+        Raises ConfigError, or ValueError where there is a port of that name.
+        """
         if name in self._data["ports"]:
             raise ValueError(f"there is a port {name} already; `set` changes it")
         return self.set(name, **options)
@@ -198,7 +201,7 @@ class SteppedSwitch(Questions):
         sent += [_packet(port, self.now, each, INBOUND) for each in octets]
 
     def step(self, seconds: float) -> None:
-        """Let time pass: what is due happens, in order."""
+        """Let time pass: what is due happens, in order. Raises ValueError for a negative number."""
         self.step_to(self.now + seconds)
 
     def step_to(self, time: float) -> None:

@@ -1,4 +1,4 @@
-// What a port has counted since it came up, and counts now.
+// What a port has counted since it was made, and counts now.
 import { html } from "../html.js";
 import { framesOf, rest } from "../rates.js";
 import { useStore } from "../store.js";
