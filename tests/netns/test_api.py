@@ -223,8 +223,12 @@ def resolves(document: Any, ref: str) -> bool:
         ("POST", "/v1/ports", b'{"name": "\\ud800", "tap": "x"}', 400),
         ("POST", "/v1/explain", b'{"port": "a", "frame": "00", "more": 1}', 400),
         ("GET", "/v1/fdb?vlan=x", b"", 400),
+        ("GET", "/v1/fdb?vlan=99999", b"", 400),
         ("GET", "/v1/fdb?mac=x", b"", 400),
-        ("DELETE", "/v1/fdb/x/y", b"", 400),
+        ("GET", "/v1/explain/recent?last=-1", b"", 400),
+        ("GET", "/v1/explain/recent?last=1e3", b"", 400),
+        ("GET", "/v1/flows?limit=0", b"", 400),
+        ("DELETE", "/v1/fdb/x/02:00:00:00:00:01", b"", 400),
         ("POST", "/v1/ports", b"[" * 100_000, 400),
     ],
 )
@@ -237,6 +241,7 @@ def test_the_api_refuses_with_a_sentence(running: Running, method: str, path: st
     status_line, _, content = answer.partition(b"\r\n\r\n")
     assert int(status_line.split()[1]) == status
     assert json.loads(content)["error"]
+    assert b"invalid literal" not in content, "a sentence of Python's"
     assert running.client.call("GET", "switch")["ports"] == 3
 
 

@@ -31,7 +31,7 @@ class Reason(StrEnum):
     SOURCE_INVALID = "source_invalid", "The source is a group address or all zeros; no station can have it."
     VLAN_FILTERED = "vlan_filtered", "The port is not a member of the frame's VLAN, or has none for untagged frames."
     RESERVED_ADDRESS = "reserved_address", "The port's profile does not relay this 01:80:c2:00:00:0x address."
-    SAME_PORT = "same_port", "The destination is behind the port that the frame came from."
+    SAME_PORT = "same_port", "No frame leaves by the port that it came from."
     ISOLATED = "isolated", "Both ports are isolated, and isolated ports do not talk to each other."
     MIRROR_PORT = "mirror_port", "The port is the destination of a mirror, and takes no part in the switch otherwise."
     IMPAIRED = "impaired", "The impairment of the port lost the frame, as it was told to."

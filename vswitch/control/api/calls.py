@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vswitch.control.api import models
 from vswitch.control.api.route import Route, body, common, mapping
 from vswitch.control.server import handed
-from vswitch.units import parse_station, shown
+from vswitch.units import parse_station, parse_vid, shown
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -62,7 +62,7 @@ async def _guest(service: Service, request: web.Request) -> models.GuestModel:
 async def _fdb(service: Service, request: web.Request) -> list[models.FdbRowModel]:
     vlan = request.query.get("vlan")
     return service.fdb(
-        port=request.query.get("port"), vlan=None if vlan is None else int(vlan), mac=request.query.get("mac")
+        port=request.query.get("port"), vlan=None if vlan is None else parse_vid(vlan), mac=request.query.get("mac")
     )
 
 
@@ -71,7 +71,7 @@ async def _add_static(service: Service, request: web.Request) -> models.FdbRowMo
 
 
 async def _delete_entry(service: Service, request: web.Request) -> None:
-    await service.delete_entry(int(request.match_info["vlan"]), request.match_info["mac"])
+    await service.delete_entry(parse_vid(request.match_info["vlan"]), request.match_info["mac"])
 
 
 async def _flush(service: Service, request: web.Request) -> models.Flushed:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from vswitch.control.api.models import ExplainRequest, ExplanationModel, Model
-from vswitch.control.api.route import Route, body, common
+from vswitch.control.api.route import Route, body, common, number
 from vswitch.core.explain import explain
 from vswitch.core.offload import HEADER, PLAIN
 from vswitch.observe.explainer import Explainer
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vswitch.control.service import Service
 
 MEDIA: Final = "application/x-ndjson"
+MOST: Final = 999_999_999
 _LOOK: Final = 0.5
 """Seconds without a frame after which it is looked whether the caller is still there."""
 
@@ -65,7 +66,8 @@ async def _explain(service: Service, request: web.Request) -> ExplanationModel:
 
 async def _recent(service: Service, request: web.Request) -> list[RecentModel]:
     port, drops = _which(service, request)
-    return recent(service, int(request.query.get("last", "10")), port=port, drops=drops)
+    last = number(request.query.get("last", "10"), "how many frames to explain", MOST)
+    return recent(service, last, port=port, drops=drops)
 
 
 def recent(service: Service, last: int, *, port: str | None = None, drops: bool = False) -> list[RecentModel]:
@@ -147,7 +149,7 @@ def _lines(explainer: Explainer) -> Iterator[bytes]:
 
 _DROPS: Final[dict[str, dict[str, Any]]] = {"drops": {"type": "boolean", "description": "only dropped frames"}}
 _LAST: Final[dict[str, dict[str, Any]]] = {
-    "last": {"type": "integer", "minimum": 1, "description": f"how many; a port remembers {RECENT}"}
+    "last": {"type": "integer", "minimum": 1, "maximum": MOST, "description": f"how many; a port remembers {RECENT}"}
 }
 
 ROUTES = (

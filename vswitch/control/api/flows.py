@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final, Self
 from pydantic import Field
 
 from vswitch.control.api.models import Model
-from vswitch.control.api.route import Route, common
+from vswitch.control.api.route import Route, common, number
 from vswitch.core.mac import format_mac, parse_mac
-from vswitch.units import parse_vid, shown
+from vswitch.units import parse_vid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,7 +70,10 @@ class FlowRow(Model):
 
 async def _flows(service: Service, request: web.Request) -> list[FlowRow]:
     """The loop has its turn after each port, of which some thousand conversations may be remembered."""
-    engine, limit = service.engine, _limit(request.query.get("limit"))
+    engine, limit = (
+        service.engine,
+        number(request.query.get("limit", str(MOST)), "how many conversations to show", MOST),
+    )
     wanted = _wanted(service, request)
     everybody = [(bridge, engine.conversations(bridge)) for bridge in service.switch.ports.values()]
     found: list[Found] = []
@@ -109,15 +112,6 @@ def _wanted(service: Service, request: web.Request) -> Callable[[BridgePort, Con
         )
 
     return wanted
-
-
-def _limit(text: str | None) -> int:
-    """How many rows. Raises ValueError."""
-    if text is None:
-        return MOST
-    if not (text.isascii() and text.isdecimal() and len(text) < 6 and 1 <= int(text) <= MOST):
-        raise ValueError(f"a limit of {shown(text)} rows cannot be: take 1 to {MOST}")
-    return int(text)
 
 
 def _last(found: Found) -> float:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import Field
 
 from vswitch.control.api.models import Model
-from vswitch.control.api.route import Route, common
+from vswitch.control.api.route import Route, common, number
 from vswitch.core.fdb import Change
 from vswitch.core.history import RECORDS, Flap, History
 from vswitch.core.mac import format_mac, parse_mac
@@ -119,17 +119,11 @@ async def _history(service: Service, request: web.Request) -> list[HistoryRow]:
         service.bridge(port)
     return service.chronicle.rows(
         mac=None if mac is None else parse_mac(mac),
-        vid=None if vlan is None else _number(vlan, "a VLAN", MAX_VID),
+        vid=None if vlan is None else number(vlan, "a VLAN", MAX_VID),
         port=port,
         flapping=None if flapping is None else _truth(flapping),
-        limit=_number(query.get("limit", str(RECORDS)), "how many events to show", RECORDS),
+        limit=number(query.get("limit", str(RECORDS)), "how many events to show", RECORDS),
     )
-
-
-def _number(text: str, what: str, most: int) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= most):
-        raise ValueError(f"{shown(text)} is not {what}: a number from 1 to {most}")
-    return int(text)
 
 
 def _truth(text: str) -> bool:

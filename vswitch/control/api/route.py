@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from vswitch.units import shown
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
@@ -55,6 +57,13 @@ class Route:
 async def body(request: web.Request, model: type[BaseModel]) -> Any:
     """What the call carries, as a model. Raises ValidationError."""
     return model.model_validate_json(await request.read())
+
+
+def number(text: str, what: str, most: int) -> int:
+    """One from 1 on, behind the path or in it. Raises ValueError."""
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most):
+        raise ValueError(f"{shown(text)} is not {what}: a number from 1 to {most}")
+    return int(text)
 
 
 async def mapping(request: web.Request) -> dict[str, Any]:
