@@ -274,6 +274,15 @@ def test_on_the_program_s_own_loop() -> None:
             assert (await a.ping(b) or 0) > 0.1
             await link.clear()
             assert up.switch("s1").fdb()
+            async with up.switch("s2").capture() as seen:
+                await a.ping(b)
+                (port,) = b.ports
+                assert (await seen.expect("icmp", direction="in", port=port.name)).interface == "b"
+                await seen.expect_none("icmp", within=0.1, port="a")
+            assert await up.add(Guest("d", switch="s1", address="10.84.0.4/24"))
+            assert await up.guest("d").ping(b) is not None
+            with pytest.raises(LabError, match="there is a guest d already"):
+                await up.add(Guest("d", switch="s2"))
             await up.apply({"switches": {"s": {}}, "guests": {"c": {"switch": "s", "address": "10.84.0.3/24"}}})
             assert up.status()["guests"][0]["guest"] == "c"
             assert (await up.ping_all()).pairs == 0

@@ -12,15 +12,18 @@ from vswitch.lab import pinging
 from vswitch.lab.capture import capture
 from vswitch.lab.living import GuestNode
 from vswitch.lab.nodes import LinkNode, PortNode, SwitchNode, impairment
+from vswitch.lab.parts import with_parts
 from vswitch.lab.session import Session
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import AsyncIterator, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from vswitch.control.topology.layout import LabConfig
-    from vswitch.lab.capture import Capturing, Direction
+    from vswitch.lab.capture import Capturing, Direction, Ports
     from vswitch.lab.matching import Pattern
+    from vswitch.lab.parts import Part
     from vswitch.observe.pcapng import Packet
 
 
@@ -72,6 +75,10 @@ class AsyncLab:
         """
         return await self.session.running.apply(topology.renamed(new, self.name))
 
+    async def add(self, *new: Part) -> list[str]:
+        """Put parts into the lab; what changed. Raises LabError, and what `apply` raises."""
+        return await self.apply(with_parts(self.session.config.data, new))
+
     async def ping_all(self, timeout: float = 2.0) -> pinging.Result:
         """From everyone to everyone."""
         return await asyncio.to_thread(pinging.ping_all, pinging.hosts(self.status(), None), timeout)
@@ -88,6 +95,10 @@ class AsyncSwitch(SwitchNode):
     def port(self, name: str) -> AsyncPort:
         """Raises NotFoundError where there is none."""
         return AsyncPort(self.session, self.name, name)
+
+    def capture(self, *ports: str, as_on_wire: bool = False) -> AbstractAsyncContextManager[AsyncCapturing]:
+        """What passes at these ports, or at all, while the body of `async with` runs."""
+        return _running(capture(ports, switch=self.control, as_on_wire=as_on_wire))
 
 
 class AsyncPort(PortNode):
@@ -108,15 +119,9 @@ class AsyncPort(PortNode):
         """Impair it no more."""
         await self._clear()
 
-    @asynccontextmanager
-    async def capture(self, *, as_on_wire: bool = False) -> AsyncIterator[AsyncCapturing]:
+    def capture(self, *, as_on_wire: bool = False) -> AbstractAsyncContextManager[AsyncCapturing]:
         """What passes there while the body of `async with` runs."""
-        opened = capture(self.name, switch=self.control, as_on_wire=as_on_wire)
-        capturing = await asyncio.to_thread(opened.__enter__)
-        try:
-            yield AsyncCapturing(capturing)
-        finally:
-            await asyncio.to_thread(opened.__exit__, None, None, None)
+        return _running(capture(self.name, switch=self.control, as_on_wire=as_on_wire))
 
 
 class AsyncGuest(GuestNode):
@@ -126,6 +131,11 @@ class AsyncGuest(GuestNode):
         """Of a lab that is up."""
         super().__init__(name)
         self._session = session
+
+    @property
+    def ports(self) -> list[AsyncPort]:
+        """The port of each of its interfaces."""
+        return [AsyncPort(self.session, *place) for place in self.places]
 
     async def run(
         self,
@@ -193,13 +203,26 @@ class AsyncCapturing:
         """Those of them that were dropped."""
         return self._capturing.drops
 
-    async def expect(self, pattern: Pattern, timeout: float = 5.0, direction: Direction | None = None) -> Packet:
+    async def expect(
+        self, pattern: Pattern, timeout: float = 5.0, direction: Direction | None = None, *, port: Ports = ()
+    ) -> Packet:
         """The first packet that matches. Raises AssertionError with what passed instead."""
-        return await asyncio.to_thread(self._capturing.expect, pattern, timeout, direction)
+        return await asyncio.to_thread(self._capturing.expect, pattern, timeout, direction, port=port)
 
-    async def expect_none(self, pattern: Pattern, within: float = 0.5, direction: Direction | None = None) -> None:
+    async def expect_none(
+        self, pattern: Pattern, within: float = 0.5, direction: Direction | None = None, *, port: Ports = ()
+    ) -> None:
         """See that nothing matches. Raises AssertionError."""
-        await asyncio.to_thread(self._capturing.expect_none, pattern, within, direction)
+        await asyncio.to_thread(self._capturing.expect_none, pattern, within, direction, port=port)
+
+
+@asynccontextmanager
+async def _running(opened: AbstractContextManager[Capturing]) -> AsyncIterator[AsyncCapturing]:
+    capturing = await asyncio.to_thread(opened.__enter__)
+    try:
+        yield AsyncCapturing(capturing)
+    finally:
+        await asyncio.to_thread(opened.__exit__, None, None, None)
 
 
 async def bring_up(config: LabConfig) -> AsyncLab:

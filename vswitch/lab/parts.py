@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import copy
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vswitch.lab.capture import capture
 from vswitch.lab.living import GuestNode
 from vswitch.lab.nodes import LinkNode, PortNode, SwitchNode, impairment
+from vswitch.lab.session import LabError
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from vswitch.lab.capture import Capturing
@@ -129,6 +131,25 @@ class Link(LinkNode):
         """Impair it no more, at either end."""
         for port in self.ports:
             port.clear()
+
+
+Part: TypeAlias = Switch | Guest | Link
+
+
+def with_parts(data: Mapping[str, Any], new: Iterable[Part]) -> dict[str, Any]:
+    """A topology that has these, too. Raises LabError for what is no part, or goes by the name of another."""
+    found = copy.deepcopy(dict(data))
+    for part in new:
+        if isinstance(part, Link):
+            found.setdefault("links", []).append({"ends": list(part.ends), **part.options})
+            continue
+        if not isinstance(part, (Switch, Guest)):
+            raise LabError(f"{part!r} is neither a Switch, nor a Guest, nor a Link")
+        section = found.setdefault("guests" if isinstance(part, Guest) else "switches", {})
+        if part.name in section:
+            raise LabError(f"there is a {'guest' if isinstance(part, Guest) else 'switch'} {part.name} already")
+        section[part.name] = part.options
+    return found
 
 
 def _name(part: SwitchNode | GuestNode | Mapping[str, Any] | str) -> Any:

@@ -13,14 +13,14 @@ import itertools
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from vswitch.control.config import yaml
 from vswitch.control.topology import parts
 from vswitch.control.topology import reading as topology
 from vswitch.lab import pinging
 from vswitch.lab.awaitable import AsyncLab, bring_up
-from vswitch.lab.parts import Guest, Link, Switch
+from vswitch.lab.parts import Guest, Link, Part, Switch, with_parts
 from vswitch.lab.session import LabError, LoopThread
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ PREFIX: Final = "lab"
 
 _numbers = itertools.count()
 
-
-Part: TypeAlias = Switch | Guest | Link
 P = TypeVar("P", Switch, Guest)
 
 
@@ -192,18 +190,7 @@ class Lab:
 
     def add(self, *new: Part) -> list[str]:
         """Put parts into the lab, up or not; what changed. Raises LabError, and if up, what `apply` raises."""
-        data = copy.deepcopy(self._data)
-        for part in new:
-            if isinstance(part, Link):
-                data.setdefault("links", []).append({"ends": list(part.ends), **part.options})
-                continue
-            if not isinstance(part, (Switch, Guest)):
-                raise LabError(f"{part!r} is neither a Switch, nor a Guest, nor a Link")
-            section = data.setdefault("guests" if isinstance(part, Guest) else "switches", {})
-            if part.name in section:
-                raise LabError(f"there is a {'guest' if isinstance(part, Guest) else 'switch'} {part.name} already")
-            section[part.name] = part.options
-        changes = self._become(data)
+        changes = self._become(with_parts(self._data, new))
         for part in new:
             part._session = self._up.session if self._up else None
             if isinstance(part, Link):
