@@ -1,0 +1,90 @@
+"""Ports that come and go while somebody looks, or asks for them: nobody else notices."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import asynccontextmanager, closing, suppress
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+
+from tests.unit.test_engine import on_both_loops
+from vswitch.control.api.table import application
+from vswitch.control.config import reading as config
+from vswitch.control.server import ControlServer
+from vswitch.control.service import Service
+from vswitch.control.status import NotFoundError
+from vswitch.core.offload import PLAIN
+from vswitch.ports.host import Host
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+BROADCAST = PLAIN + b"\xff" * 6 + b"\x02\0\0\0\0\x01" + b"\x88\xb5" + bytes(46)
+
+
+@asynccontextmanager
+async def serving(*ports: str) -> AsyncIterator[Service]:
+    """A switch with ports that wait for a descriptor of their name."""
+    service = Service(config.validate({"name": "s", "ports": {name: {"fd": name} for name in ports}}), Host())
+    await service.start()
+    try:
+        yield service
+    finally:
+        await service.stop()
+        service._host.descriptors.close()
+
+
+@asynccontextmanager
+async def calling(service: Service, folder: Path) -> AsyncIterator[aiohttp.ClientSession]:
+    """One who has its API."""
+    server = ControlServer(application(service))
+    await server.listen(folder / "s.sock")
+    try:
+        async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(folder / "s.sock"))) as session:
+            yield session
+    finally:
+        await server.close()
+
+
+def full() -> tuple[socket.socket, socket.socket]:
+    """Two ends of a cable, the first of which can send nothing."""
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    near.setblocking(False)
+    with suppress(BlockingIOError):
+        while True:
+            near.send(b"x")
+    return near, far
+
+
+@on_both_loops
+async def test_a_port_that_is_first_seen_as_it_goes_goes_all_the_same(tmp_path: Path) -> None:
+    """What waits for it is lost as it is removed: the first that a capture sees of a port that came meanwhile."""
+    near, far = full()
+    with closing(near), closing(far):
+        async with (
+            serving("a", "b") as service,
+            calling(service, tmp_path) as session,
+            session.get("http://s/v1/capture") as answer,
+        ):
+            await answer.content.readany()
+            await service.add_port("late", {}, os.dup(near.fileno()))
+            service.switch.set_port_state(service.switch.ports["a"], up=True)
+            service.engine.inject("a", BROADCAST)
+            assert len(service.engine.attached["late"].queue) == 1
+            await service.delete_port("late")
+            assert list(service.switch.ports) == list(service.engine.attached) == ["a", "b"]
+            service.engine.inject("a", BROADCAST)
+
+
+@on_both_loops
+async def test_a_descriptor_for_a_port_that_is_not_there_is_closed() -> None:
+    async with serving("a") as service:
+        descriptor = os.open(os.devnull, os.O_RDONLY)
+        with pytest.raises(NotFoundError):
+            await service.hand_over("nobody", descriptor)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
