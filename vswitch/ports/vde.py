@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from vswitch.core.port import DEFAULT_MTU
-from vswitch.ports.base import Cable, Capabilities, Options, PortState, qemu_word
+from vswitch.ports.base import Cable, Capabilities, Options, PortError, PortState, qemu_word
 from vswitch.ports.meeting import Meeting
 from vswitch.ports.vdedirectory import Caller, VdeDirectory, address
 from vswitch.ports.wired import WiredPort
@@ -155,7 +155,7 @@ class VdePort(WiredPort):
             self._meeting = Meeting(str(own), socket.SOCK_DGRAM)
             self._meeting.socket.connect(caller.path)
             caller.connection.send(address(own))
-        except OSError:
+        except (OSError, PortError):
             self.lose()
             return
         self._wire = DatagramWire(self._meeting.socket)
