@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
+import struct
+import threading
 from contextlib import asynccontextmanager, closing, suppress
 from typing import TYPE_CHECKING
 
@@ -11,12 +14,14 @@ import aiohttp
 import pytest
 
 from tests.unit.test_engine import on_both_loops
+from vswitch.control.api.pump import Pump
 from vswitch.control.api.table import application
 from vswitch.control.config import reading as config
 from vswitch.control.server import ControlServer
 from vswitch.control.service import Service
 from vswitch.control.status import NotFoundError
 from vswitch.core.offload import PLAIN
+from vswitch.observe.capture import Capture, Wanted
 from vswitch.ports.host import Host
 
 if TYPE_CHECKING:
@@ -88,3 +93,21 @@ async def test_a_descriptor_for_a_port_that_is_not_there_is_closed() -> None:
             await service.hand_over("nobody", descriptor)
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(descriptor)
+
+
+def test_a_capture_ends_whose_reader_reset_the_connection() -> None:
+    """As a browser does that leaves octets unread: there is nothing to shut down, and no frame to find that out by."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        reader = socket.create_connection(server.getsockname())
+        with closing(server.accept()[0]) as connection:
+            capture = Capture(Wanted(filter="ether proto 0x1234"))
+            pump = Pump(capture, connection.fileno())
+            thread = threading.Thread(target=pump.run, daemon=True)
+            thread.start()
+            assert reader.recv(1), "the begin of it, and nothing is to follow"
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            reader.close()
+            assert select.select([connection], [], [], 20)[0]
+            pump.stop()
+            thread.join(10)
+            assert not thread.is_alive()
