@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import resource
 import select
 import socket
 import struct
 import threading
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -21,12 +24,13 @@ from vswitch.control.server import ControlServer
 from vswitch.control.service import Service
 from vswitch.control.status import NotFoundError
 from vswitch.core.offload import PLAIN
+from vswitch.core.port import BridgePort
 from vswitch.observe.capture import Capture, Wanted
+from vswitch.ports.base import PortError
 from vswitch.ports.host import Host
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Iterator
 
 BROADCAST = PLAIN + b"\xff" * 6 + b"\x02\0\0\0\0\x01" + b"\x88\xb5" + bytes(46)
 
@@ -111,3 +115,62 @@ def test_a_capture_ends_whose_reader_reset_the_connection() -> None:
             pump.stop()
             thread.join(10)
             assert not thread.is_alive()
+
+
+@contextmanager
+def descriptors(spare: int) -> Iterator[None]:
+    """The process can open so many more, and no others."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    probe = os.dup(0)
+    os.close(probe)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (probe + spare, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@pytest.mark.parametrize("kind", ["patch", "qemu", "vde", "fd"])
+@on_both_loops
+async def test_a_port_for_which_descriptors_are_lacking_leaves_nothing_behind(kind: str, tmp_path: Path) -> None:
+    """However many there are: what was opened before is closed, what was made is removed, and it is said why."""
+    place = {"patch": "cable", "qemu": str(tmp_path / "q"), "vde": str(tmp_path / "v"), "fd": "a"}
+    ports = [{kind: place[kind]} for _ in range(2 if kind == "patch" else 1)]
+    near, far = socket.socketpair()
+    with closing(near), closing(far):
+        async with serving() as service:
+            service._host.descriptors.put("a", os.dup(near.fileno()))
+            await service.add_port("b", {"fd": "b"})
+            await service.delete_port("b")  # what the loop opens for itself is there
+            before, failed, done = _open(), 0, False
+            for spare in range(12):
+                names = [f"p{number}" for number in range(len(ports))]
+                bridges = [BridgePort(name) for name in names]
+                found = [config.build_port(port, (), lambda *_: None) for port in ports]
+                try:
+                    with descriptors(spare):
+                        for bridge, port in zip(bridges, found, strict=True):
+                            assert port is not None
+                            await service.engine.attach(bridge, service._attachment(port))
+                    done = True
+                except (PortError, OSError):
+                    failed += 1
+                for name in list(service.engine.attached):
+                    await service.engine.detach(name)
+                assert _open() == before, spare
+                assert not list(tmp_path.iterdir()), spare
+            assert failed
+            assert done
+
+
+@on_both_loops
+async def test_that_descriptors_are_lacking_is_said_as_anything_else(tmp_path: Path) -> None:
+    async with serving("a") as service:
+        with descriptors(0), pytest.raises(PortError, match=r"port q: .*Too many open files"):
+            await service.add_port("q", {"qemu": str(tmp_path / "q")})
+        assert list(service.switch.ports) == ["a"]
+
+
+def _open() -> int:
+    gc.collect()
+    return len(list(Path("/proc/self/fd").iterdir()))

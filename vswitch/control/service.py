@@ -214,7 +214,7 @@ class Service(Status):
         port = config.ports[name]
         try:
             await self.engine.attach(BridgePort(name, port.settings()), self._attachment(port))
-        except PortError as error:
+        except (PortError, OSError) as error:  # out of descriptors, say
             raise PortError(f"port {name}: {error}") from error
         self.adopter.arrived(name)
 

@@ -82,12 +82,16 @@ class VdePort(WiredPort):
     def close(self) -> None:
         """Let the client go; the directory goes with the last port."""
         self.lose()
-        if self._directory is not None and self._epoll is not None:
-            self._directory.part(self._number)
-            self._directory = None
-            self.host.unshare(("vde", self.options.vde))
+        if self._directory is None:
+            return
+        self._directory.part(self._number)
+        self._directory = None
+        self.host.unshare(("vde", self.options.vde))
+        if self._epoll is not None:
             self._epoll.close()
-            os.close(self._bell)
+        bell, self._bell = self._bell, -1
+        if bell >= 0:
+            os.close(bell)
 
     def fileno(self) -> int:
         """One descriptor for frames, for the connection's end, and for callers to the directory."""
