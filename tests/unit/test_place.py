@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,11 @@ from vswitch.control.client import running
 from vswitch.control.config import reading as config
 from vswitch.control.place import runtime_directory
 from vswitch.control.runner import RunError, switch_place
+from vswitch.control.topology.layout import GuestConfig
+from vswitch.control.topology.models import GuestOptions
+from vswitch.lab.home import Home
 from vswitch.lab.place import Place, PlaceError
+from vswitch.ports.host import Host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,3 +70,22 @@ def test_nor_in_one_that_a_link_leads_to(tmp_path: Path, of_another: Path) -> No
     finally:
         of_another.unlink()
         of_another.mkdir()
+
+
+def test_of_a_long_log_the_end_is_read() -> None:
+    """What a guest's commands say is theirs to say, and may be more than fits the memory."""
+    place = Place(unique("p"))
+    place.take()
+    try:
+        home = Home(GuestConfig("g", "n", GuestOptions.model_validate({}), ()), Host(), place)
+        assert home._last_words() == "it said nothing"
+        with place.log("g").open("wb") as log:
+            log.truncate(64 << 20)
+            log.seek(0, os.SEEK_END)
+            log.write(b"\nthe last line\xff\n")
+        tracemalloc.start()
+        assert home._last_words() == "the last line\ufffd"
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+        place.leave()
