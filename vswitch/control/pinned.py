@@ -58,9 +58,14 @@ class Pinned:
         make_folder(path.parent)
         draft = path.with_name(f"{path.name}.draft")
         self._lock = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        os.write(self._lock, json.dumps([*self._place, self._pins]).encode())
-        draft.replace(path)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            draft.write_text(json.dumps([*self._place, self._pins]))
+            draft.replace(path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            os.close(self._lock)
+            raise
         self._path = path
 
 
