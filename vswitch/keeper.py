@@ -222,7 +222,7 @@ class Keeper:
         if attached.reviving:
             return
         attached.reviving = True
-        refused: PortError | None = None
+        refused: Exception | None = None
         for pause in chain((0.0, *REVIVALS), repeat(SEARCH) if attached.port.seeks else ()):
             await asyncio.sleep(pause)
             present = attached.port.state is not PortState.NOT_PRESENT
@@ -230,7 +230,7 @@ class Keeper:
                 break
             try:
                 await self._worker.run(attached.port.reopen)
-            except PortError as error:
+            except (PortError, OSError) as error:  # out of descriptors, say
                 refused = error
             else:
                 if self._is_here(attached):

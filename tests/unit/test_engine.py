@@ -384,3 +384,27 @@ async def test_a_port_that_goes_while_its_device_comes_back_is_not_watched() -> 
         slow.may_go.set()
         await going
         assert watched == (-1, False, False), "its descriptor is closed, and may be another port's by then"
+
+
+class Short(MemoryPort):
+    """Comes back once there is a descriptor for it, which is not at once."""
+
+    seeks = True
+    tries = 0
+
+    def reopen(self) -> None:
+        self.tries += 1
+        if self.tries == 1:
+            raise OSError(errno.EMFILE, "Too many open files")
+        super().reopen()
+
+
+@on_both_loops
+async def test_a_device_that_there_is_no_descriptor_for_comes_back_later() -> None:
+    short = Short()
+    async with engine(short=short) as driver:
+        driver._keeper.lose(driver.attached["short"])
+        async with asyncio.timeout(20):
+            while not driver.switch.ports["short"].up:
+                await asyncio.sleep(0.01)
+        assert short.tries == 2
