@@ -174,3 +174,12 @@ async def test_that_descriptors_are_lacking_is_said_as_anything_else(tmp_path: P
 def _open() -> int:
     gc.collect()
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@on_both_loops
+async def test_more_than_so_many_explanations_are_not_made_at_once(tmp_path: Path) -> None:
+    """Each has the frame as it leaves each port: of all ports all that they remember may be gigabytes."""
+    async with serving("a") as service, calling(service, tmp_path) as session:
+        for last, status in (("256", 200), ("257", 400), ("1" * 5000, 400), ("0", 400), ("-1", 400), ("x", 400)):
+            async with session.get("http://s/v1/explain/recent", params={"last": last}) as answer:
+                assert answer.status == status, await answer.text()

@@ -15,6 +15,7 @@ from vswitch.core.explain import explain
 from vswitch.core.offload import HEADER, PLAIN
 from vswitch.observe.explainer import Explainer
 from vswitch.outlet import RECENT, Decided
+from vswitch.units import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from vswitch.control.service import Service
 
 MEDIA: Final = "application/x-ndjson"
+MOST: Final = 256
+"""Frames of one answer, each with its explanation."""
+
 _LOOK: Final = 0.5
 """Seconds without a frame after which it is looked whether the caller is still there."""
 
@@ -65,7 +69,10 @@ async def _explain(service: Service, request: web.Request) -> ExplanationModel:
 
 async def _recent(service: Service, request: web.Request) -> list[RecentModel]:
     port, drops = _which(service, request)
-    return recent(service, int(request.query.get("last", "10")), port=port, drops=drops)
+    last = request.query.get("last", "10")
+    if not (last.isascii() and last.isdecimal() and len(last) < 6 and 1 <= int(last) <= MOST):
+        raise ValueError(f"{shown(last)} is not how many frames to show: a number from 1 to {MOST}")
+    return recent(service, int(last), port=port, drops=drops)
 
 
 def recent(service: Service, last: int, *, port: str | None = None, drops: bool = False) -> list[RecentModel]:
@@ -147,7 +154,7 @@ def _lines(explainer: Explainer) -> Iterator[bytes]:
 
 _DROPS: Final[dict[str, dict[str, Any]]] = {"drops": {"type": "boolean", "description": "only dropped frames"}}
 _LAST: Final[dict[str, dict[str, Any]]] = {
-    "last": {"type": "integer", "minimum": 1, "description": f"how many; a port remembers {RECENT}"}
+    "last": {"type": "integer", "minimum": 1, "maximum": MOST, "description": f"how many; a port remembers {RECENT}"}
 }
 
 ROUTES = (
