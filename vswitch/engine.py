@@ -95,7 +95,11 @@ class Engine:
 
     async def attach(self, bridge: BridgePort, port: Port) -> None:
         """Open the attachment and let its frames in. Raises PortError, with nothing left behind."""
-        await self._worker.run(port.open)
+        try:
+            await self._worker.run(port.open)
+        except BaseException:  # whoever is cancelled meanwhile does not stop it
+            await self._worker.run(port.close)
+            raise
         attached = Attached(bridge, port, *self._cache.add_port(bridge), self.observers)
         attached.sample(self._new_sampler)
         try:

@@ -74,7 +74,9 @@ class Keeper:
             task.cancel()
 
     def follow(self, attached: Attached) -> None:
-        """Bring reader and switch in line with what the attachment says of itself."""
+        """Bring reader and switch in line with what the attachment says of itself; one that went is let be."""
+        if not self._is_here(attached):
+            return
         port, bridge = attached.port, attached.bridge
         if port.state is not PortState.NOT_PRESENT:
             if (bridge.mtu, bridge.offload) != (port.capabilities.mtu, port.capabilities.offload):
@@ -199,7 +201,10 @@ class Keeper:
         before = port.namespace
         if port.state is PortState.NOT_PRESENT:
             return
-        if not await self._worker.run(port.locate):
+        found = await self._worker.run(port.locate)
+        if not self._is_here(attached):
+            return
+        if not found:
             self.lose(attached)
             return
         if port.namespace != before:
@@ -217,22 +222,27 @@ class Keeper:
         if attached.reviving:
             return
         attached.reviving = True
-        refused: PortError | None = None
+        refused: Exception | None = None
         for pause in chain((0.0, *REVIVALS), repeat(SEARCH) if attached.port.seeks else ()):
             await asyncio.sleep(pause)
             present = attached.port.state is not PortState.NOT_PRESENT
-            if present or self._attached.get(attached.bridge.name) is not attached:
+            if present or not self._is_here(attached):
                 break
             try:
                 await self._worker.run(attached.port.reopen)
-            except PortError as error:
+            except (PortError, OSError) as error:  # out of descriptors, say
                 refused = error
             else:
-                await self.monitor(attached.port)
-                self.follow(attached)
+                if self._is_here(attached):
+                    await self.monitor(attached.port)
+                    self.follow(attached)
         else:
             log.warning("port %s stays down: %s", attached.bridge.name, refused)
         attached.reviving = False
+
+    def _is_here(self, attached: Attached) -> bool:
+        """Whether the port was not removed, while something was waited for."""
+        return self._attached.get(attached.bridge.name) is attached
 
     async def monitor(self, port: Port) -> None:
         """Be told of the port's link from now on, and of what happened to it since the port was opened."""

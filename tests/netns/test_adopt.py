@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -254,6 +255,35 @@ def test_what_cannot_be_taken_over_is_said_in_a_sentence(bridged: BridgedHost, s
     bridged.set("br", kind="bridge", br_stp_state=1)
     assert "spanning tree" in refusal("br")
     assert not switch.ports()
+
+
+def test_of_two_who_take_a_bridge_over_at_once_one_does(bridged: BridgedHost, switch: Running) -> None:
+    """The other one comes too late, and takes nothing away from the first."""
+    bridged.pin("v1", bridged.guest_mac(1))
+    before = bridged.settings()
+    with ThreadPoolExecutor(4) as pool:
+        callers = [pool.submit(switch.vswitch, "adopt", "br", "--netns", bridged.name) for _ in range(4)]
+    results = [caller.result() for caller in callers]
+    assert sorted(result.returncode for result in results) == [0, 1, 1, 1], results
+    assert all("taken over already" in result.stderr for result in results if result.returncode)
+    assert list(switch.ports()) == ["br", "v1", "v2", "v3"]
+    assert everybody_reaches_everybody(bridged)
+    assert switch.vswitch("release").returncode == 0
+    bridged.settles_as(before)
+
+
+def test_a_bridge_that_cannot_be_given_back_yet_is_not_forgotten(bridged: BridgedHost, switch: Running) -> None:
+    """A mirror needs one of its ports: once that is gone, the bridge is given back as ever."""
+    bridged.pin("v1", bridged.guest_mac(1))
+    before = bridged.settings()
+    adopt(switch, bridged)
+    switch.client.call("POST", "mirrors", {"name": "m", "ports": ["v1"], "to": "v3"})
+    refused = switch.vswitch("release", "br")
+    assert (refused.returncode, "there is no port v1" in refused.stderr) == (2, True)
+    switch.client.call("DELETE", "mirrors/m")
+    released = switch.vswitch("release", "br")
+    assert released.stdout == "given back: br\n", released.stderr
+    bridged.settles_as(before)
 
 
 def test_one_command_moves_a_host_over_and_one_back(bridged: BridgedHost) -> None:

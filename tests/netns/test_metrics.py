@@ -7,6 +7,7 @@ import gzip
 import http.client
 import os
 import re
+import resource
 import select
 import signal
 import socket
@@ -14,7 +15,7 @@ import ssl
 import subprocess
 import urllib.error
 import urllib.request
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -327,6 +328,18 @@ def test_a_caller_that_says_nothing_does_not_keep_others_waiting(lab: Lab) -> No
         for each in silent:
             each.close()
     assert refused(f"http://127.0.0.1:{port}/other").code == 404
+
+
+def test_callers_that_say_nothing_take_no_room_from_others(lab: Lab) -> None:
+    """They are more than the descriptors of the process that serves: the oldest of them goes for the next."""
+    port = free_port()
+    running = lab.start({"a": {}}, metrics={"listen": f"127.0.0.1:{port}"})
+    resource.prlimit(server_of(running), resource.RLIMIT_NOFILE, (400, 400))
+    with ExitStack() as silent:
+        for _ in range(500):
+            silent.enter_context(closing(socket.create_connection(("127.0.0.1", port), 20)))
+        assert scrape(f"http://127.0.0.1:{port}/metrics")
+    assert "Traceback" not in running.log.read_text()
 
 
 def test_what_a_caller_asks_for_it_gets(lab: Lab) -> None:

@@ -298,6 +298,22 @@ def test_who_asks_wrongly_is_let_go(besieged: tuple[Running, Client, Client], fo
     assert switch.ports()["nine"]["state"] == "not_present"
 
 
+def test_a_port_whose_own_socket_cannot_be_made_has_a_client_once_it_can(switch: Running, folder: Path) -> None:
+    """Whoever may write to the folder may be in its way; the client is told, and none is kept waiting for good."""
+    in_the_way = folder / f"001.{switch.client.call('GET', 'switch')['pid']}"
+    in_the_way.touch()
+    with closing(call(folder)) as caller, closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as own:
+        own.bind(str(folder.parent / "own"))
+        caller.settimeout(PATIENCE)
+        caller.sendall(request(str(folder.parent / "own"), 1))
+        assert caller.recv(1024) == b""
+    in_the_way.unlink()
+    with closing(Client(folder, 1)) as a, closing(Client(folder, 2)) as b:
+        up(switch, "a", "b")
+        exchange(a, b)
+    assert "Traceback" not in switch.log.read_text()
+
+
 def test_who_calls_and_says_nothing_keeps_nobody_out(besieged: tuple[Running, Client, Client], folder: Path) -> None:
     switch, _, _ = besieged
     assert switch.process is not None

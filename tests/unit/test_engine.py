@@ -6,6 +6,7 @@ import asyncio
 import errno
 import inspect
 import itertools
+import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -345,3 +346,65 @@ async def test_frames_that_take_long_to_decide_leave_the_others_their_turn() -> 
         pass
     assert numbers(other) == list(range(20))
     await driver.close()
+
+
+class SlowPort(MemoryPort):
+    """Comes back, and is closed, not before it may."""
+
+    seeks = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.may_come, self.may_go = threading.Event(), threading.Event(), threading.Event()
+
+    def reopen(self) -> None:
+        self.begun.set()
+        self.may_come.wait(20)
+        super().reopen()
+
+    def close(self) -> None:
+        self.may_go.wait(20)
+        super().close()
+
+
+@on_both_loops
+async def test_a_port_that_goes_while_its_device_comes_back_is_not_watched() -> None:
+    slow = SlowPort()
+    async with engine(slow=slow) as driver:
+        attached = driver.attached["slow"]
+        driver._keeper.lose(attached)
+        await until(slow.begun.is_set)
+        going = asyncio.ensure_future(driver.detach("slow"))
+        await until(lambda: not driver.attached)
+        slow.may_come.set()
+        async with asyncio.timeout(20):
+            while attached.reviving:
+                await asyncio.sleep(0.001)
+        watched = attached.watched, attached.reading, attached.bridge.up
+        slow.may_go.set()
+        await going
+        assert watched == (-1, False, False), "its descriptor is closed, and may be another port's by then"
+
+
+class Short(MemoryPort):
+    """Comes back once there is a descriptor for it, which is not at once."""
+
+    seeks = True
+    tries = 0
+
+    def reopen(self) -> None:
+        self.tries += 1
+        if self.tries == 1:
+            raise OSError(errno.EMFILE, "Too many open files")
+        super().reopen()
+
+
+@on_both_loops
+async def test_a_device_that_there_is_no_descriptor_for_comes_back_later() -> None:
+    short = Short()
+    async with engine(short=short) as driver:
+        driver._keeper.lose(driver.attached["short"])
+        async with asyncio.timeout(20):
+            while not driver.switch.ports["short"].up:
+                await asyncio.sleep(0.01)
+        assert short.tries == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from itertools import pairwise
-from math import inf, sqrt
+from math import ceil, inf, sqrt
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +19,7 @@ from vswitch.core.verdict import Reason
 from vswitch.stages.impairment.chance import Chances
 from vswitch.stages.impairment.codel import Controller
 from vswitch.stages.impairment.spec import Change, Codel, Copy, Every, Flap, Gilbert, Line, Share
+from vswitch.stages.impairment.trace import Opportunities
 
 if TYPE_CHECKING:
     from vswitch.stages.impairment.spec import Fate
@@ -364,6 +365,21 @@ def test_a_trace_gives_the_times_at_which_frames_pass_and_begins_anew() -> None:
     assert link.came[-1][0] - 1000.0 == pytest.approx(1.001 + 0.0, abs=0.0011)
 
 
+def test_a_long_trace_costs_a_frame_no_more_in_its_later_rounds() -> None:
+    class Counted(list[float]):
+        reads = 0
+
+        def __getitem__(self, at: Any) -> Any:
+            Counted.reads += 1
+            return super().__getitem__(at)
+
+    trace = Counted(number / 1000 for number in range(1, 60_001))
+    for came in (59.5, 60.0, 60.0005, 119.9995, 600.25):
+        Counted.reads = 0
+        assert Opportunities(1000.0).next(trace, 1000.0 + came) == pytest.approx(1000.0 + ceil(came * 1000) / 1000)
+        assert Counted.reads < 100
+
+
 def test_memory_is_bounded_by_the_limit_whatever_comes() -> None:
     link = Link(delay=1000.0, limit=1 << 20)
     for number in range(3000):
@@ -500,6 +516,18 @@ def test_corruption_turns_bits_and_can_mend_the_checksums() -> None:
 def sums_up(octets: bytes) -> bool:
     """RFC 1071: the sum, checksum included, is all ones."""
     return int.from_bytes(octets + bytes(len(octets) % 2)) % 0xFFFF == 0
+
+
+def test_a_datagram_behind_more_tags_than_a_checksum_can_be_behind_is_corrupted_as_any() -> None:
+    """A virtio-net header says in 16 bits where a checksum begins."""
+    ip = bytes.fromhex("45000028 00000000 4011 0000 0a000001 0a000002")
+    tags = bytes.fromhex("81000001") * 16_384 + bytes.fromhex("0800")
+    octets = raw(A, B)[: HEADER + 12] + tags + ip + bytes.fromhex("00010002001400ff") + bytes(22)
+    link = Link(received=True, corrupt=Share(1.0), mend=True)
+    link.port("a").mtu = link.port("b").mtu = 1 << 17
+    link.send(octets=octets)
+    link.run(1.0)
+    assert [len(frame) for _, frame in link.came] == [len(octets) - HEADER]
 
 
 def test_codel_drops_at_the_times_of_its_control_law() -> None:

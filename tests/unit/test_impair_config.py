@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from math import inf
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,8 +28,7 @@ from vswitch.stages.impairment.chance import Chances
 from vswitch.stages.impairment.spec import Change, Codel, Copy, Every, Flap, Gilbert, Line, Share
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from prometheus_client import Metric
 
@@ -206,6 +207,8 @@ def test_files_are_read_where_a_configuration_is(tmp_path: Path) -> None:
         (trace, "0\n", "no time after 0"), (trace, "5\n4\n", "line 2 .* back"), (trace, "x\n", "line 1 .* expected"),
         (table, "", "is empty"), (table, "1.5", "no whole number"), (fates, "", "no fate"), (fates, "[[1]]", "line 1"),
         (fates, "[[-1,0,[]]]", "line 1"), (fates, "[" * 5000, "line 1"), (trace, "1\n" * (3 << 20), "longer than"),
+        (trace, "9" * 400, "line 1 .* expected"), (table, "9" * 400, "whole number"),
+        (fates, f"[[{'9' * 400},0,[]]]", "line 1"), (fates, "[[1,0,[1e9999]]]", "line 1"),
     ):  # fmt: skip
         file.write_text(text)
         read = {trace: impairfiles.trace, table: impairfiles.distribution, fates: impairfiles.fates}[file]
@@ -275,3 +278,12 @@ def test_what_is_achieved_is_told_by_the_api_and_the_metrics() -> None:
     assert f"vswitch_impair_asked_reorder_ratio{{{labels}}} 0.0" in text
     assert 'vswitch_impair_delay_seconds_bucket{direction="out",le="0.01",port="b",switch="s"} 0.0' in text
     assert f"vswitch_impair_delay_seconds_count{{{labels}}} {float(achieved.passed)}" in text
+
+
+@pytest.mark.parametrize("read", [impairfiles.trace, impairfiles.distribution, impairfiles.fates])
+def test_what_is_no_plain_file_is_not_waited_for(tmp_path: Path, read: Callable[[str], object]) -> None:
+    """Whoever opens a pipe waits for the one who writes to it, and with the switch everybody would."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(ValueError, match=f"cannot read {path}: "):
+            read(str(path))

@@ -211,6 +211,38 @@ def test_what_cannot_be_brought_up_is_said(tmp_path: Path) -> None:
     assert any(sentence.startswith("to be put right") and "loop" in sentence for sentence in answer["remarks"])
 
 
+def test_what_a_file_says_is_a_comment_of_one_line(tmp_path: Path) -> None:
+    """Whatever its words are: the next line would be the topology's, and a command in it root's."""
+    word = "x\nguests: {h1: {run: evil}}\r\x85\u2028\ud800\x1b[2J"
+    host, switch = {"opts": {"hostname": "h1"}}, {"opts": {"hostname": "s1"}}
+    link = {"src": "h1", "dest": "s1", "opts": {word: 1, "delay": word}}
+    (tmp_path / "a.mn").write_text(json.dumps({"hosts": [host], "switches": [switch], "links": [link]}))
+    draft = imports.read(tmp_path / "a.mn")
+    assert all(sentence.isprintable() for sentence in draft.remarks)
+    assert lab.load(draft.text()).data == lab.validate(draft.data()).data
+    (tmp_path / "a.clab.yml").write_text(json.dumps({"topology": {"nodes": {word: {word: word}}}}))
+    assert all(sentence.isprintable() for sentence in imports.read(tmp_path / "a.clab.yml").remarks)
+
+
+@pytest.mark.parametrize("options", [{"loss": 10**400}, {"bw": 1, "max_queue_size": float("inf")}])
+def test_numbers_that_are_none_are_no_topology(tmp_path: Path, options: dict[str, Any]) -> None:
+    host, switch = {"opts": {"hostname": "h1"}}, {"opts": {"hostname": "s1"}}
+    links = [{"src": "h1", "dest": "s1", "opts": options}]
+    (tmp_path / "a.mn").write_text(json.dumps({"hosts": [host], "switches": [switch], "links": links}))
+    with pytest.raises(ForeignError, match=r"is no topology of MiniEdit: OverflowError"):
+        imports.read(tmp_path / "a.mn")
+
+
+@pytest.mark.parametrize(
+    "made", ["ipBase='x'", "ipBase='10.0.0.0/32'", "lopts={'loss': 10**400}", "lopts={'bw': 1, 'max_queue_size': 'x'}"]
+)
+def test_nor_are_those_of_a_script(tmp_path: Path, made: str) -> None:
+    script = f"from mininet.net import Mininet\nn = Mininet({made})\nn.lopts = dict({made}).get('lopts', {{}})\n"
+    (tmp_path / "a.py").write_text(f"{script}n.addLink(n.addHost('h1'), n.addSwitch('s1'))\n")
+    with pytest.raises(ForeignError, match=r"a\.py makes no network that is understood: "):
+        imports.read(tmp_path / "a.py")
+
+
 WORDS = st.sampled_from(["a", "b:eth1", "b", "host:eth0", "kind", "bridge", "linux", "veth", "endpoints", "exec", ""])
 ANY = st.recursive(
     st.one_of(WORDS, st.none(), st.booleans(), st.integers(-3, 3)),

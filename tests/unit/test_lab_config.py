@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from vswitch.control.config import reading as config
+from vswitch.control.config import yaml
 from vswitch.control.config.reading import ConfigError
+from vswitch.control.topology import parts
 from vswitch.control.topology import reading as lab
 from vswitch.control.topology.difference import compare_labs, without
 from vswitch.control.topology.models import lab_schema
@@ -250,6 +252,59 @@ def test_parts_of_several_files_know_where_they_stand(tmp_path: Path) -> None:
     assert f"{part}:4: metrics: an included file has switches, guests and links alone" in found
     assert f"{part}:5: include.0: ../lab.yml is included already" in found
     assert any(line.startswith(f"{part}:5: include.1: cannot read") for line in found)
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        ("include: loop/x.yml", "include"),
+        ('include: "\\ud800"', "include"),
+        ('include: "a\\0"', "include"),
+        ('guests: {g: {qemu: {image: "\\ud800"}}}', r"guests\.g\.qemu\.image"),
+        ('guests: {g: {qemu: {image: "a\\0"}}}', r"guests\.g\.qemu"),
+        ('guests: {g: {qemu: {arguments: ["-m", "\\0"]}}}', r"guests\.g\.qemu"),
+        ("guests: {g: {qemu: {image: loop/x.img}, swich: s}}", r"guests\.g\.swich"),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_a_mistake(tmp_path: Path, words: str, key: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "lab.yml").write_text(f"name: t\nswitches: {{s: }}\n{words}\n")
+    with pytest.raises(ConfigError, match=rf"lab\.yml:3: {key}: "):
+        lab.read(tmp_path / "lab.yml")
+
+
+@pytest.mark.parametrize(
+    ("begin", "line"),
+    [
+        ("name: t\nswitches: {s: }\nguests:\n", "  h{}: {{count: 1, switch: s}}\n"),
+        ("name: t\nswitches: {s: }\nguests:\n", "  h{}: {{switch: 's[1-2]'}}\n"),
+        ("name: t\nswitches: {s: , t: }\nlinks:\n", "- [s, t]\n"),
+        ("name: t\nswitches:\n  s[1-2]: \n", "  h{}: {{ageing: 100}}\n"),
+    ],
+)
+def test_twice_as_much_takes_no_more_than_twice_as_long(begin: str, line: str) -> None:
+    """Told by looks at the places where everything stands, since no clock is to be asked."""
+
+    class Place(tuple[Any, ...]):
+        looks = 0
+
+        def __getitem__(self, at: Any) -> Any:
+            Place.looks += 1
+            return super().__getitem__(at)
+
+    def looks(many: int) -> int:
+        document = yaml.load(begin + "".join(line.format(number) for number in range(many)))
+        Place.looks = 0
+        parts.expand(document._replace(marks={Place(path): mark for path, mark in document.marks.items()}))
+        return Place.looks
+
+    assert looks(200) <= 2.5 * looks(100)
+
+
+def test_too_many_links_are_a_mistake_however_they_are_said() -> None:
+    most = "name: t\nloops: true\nswitches: {s: , t: }\nlinks:\n" + "- [s, t]\n" * parts.MOST_LINKS
+    assert len(parts.expand(yaml.load(most)).data["links"]) == parts.MOST_LINKS
+    assert mistakes(f"{most}- [s, t]\n- [t, s]\n") == ["f:4101: links.4096: a lab has 4096 links at most"]
 
 
 def test_anchors_and_keys_for_them() -> None:

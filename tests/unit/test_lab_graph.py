@@ -86,3 +86,11 @@ def test_links_of_the_same_nodes_are_told_apart_and_no_words_are_over_others() -
 def test_an_empty_lab_is_drawn_too() -> None:
     for draw in graph.FORMATS.values():
         assert draw(lab.load("name: t\n"))
+
+
+def test_a_thousand_switches_in_a_row_are_a_picture_too() -> None:
+    switches = ", ".join(f"s{number}: " for number in range(1000))
+    links = ", ".join(f"[s{number}, s{number + 1}]" for number in range(999))
+    made = lab.load(f"{{name: row, switches: {{{switches}}}, links: [{links}]}}")
+    picture = graph.svg(made)
+    assert all(f">s{number}<" in picture for number in (0, 500, 999))

@@ -12,7 +12,7 @@ import typer
 
 from vswitch.cli.app import Json, app, client
 from vswitch.control.client import CallError, Client, listens, running
-from vswitch.control.place import control_socket, runtime_directory
+from vswitch.control.place import control_socket, make_folder, runtime_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,7 +93,10 @@ def _with_new_switch(bridge: str, asked: dict[str, Any]) -> Any:
     """Have a switch in the background do it, which ends once it has given everything back."""
     name = "".join(letter if letter.isalnum() or letter in "_-" else "_" for letter in bridge).lstrip("_-") or "bridge"
     folder, control = runtime_directory(), control_socket(name)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+    try:
+        make_folder(folder)
+    except OSError as error:
+        raise CallError(f"cannot write to {folder}: {error.strerror}") from error
     file, log = folder / f"{name}.yml", folder / f"{name}.log"
     file.write_text(json.dumps({"name": name, "ports": {}}))
     with log.open("wb") as out:

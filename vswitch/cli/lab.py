@@ -16,7 +16,7 @@ from vswitch.cli.app import SETTINGS, Json, app, fail, wrong
 from vswitch.cli.labs import Which, name_of, read
 from vswitch.control.client import CallError, Client, listens
 from vswitch.control.place import LAB_LOG as LOG
-from vswitch.control.place import lab_directory
+from vswitch.control.place import lab_directory, make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +68,10 @@ def _detach(file: Path) -> None:
     if listens(lab_directory(config.name) / "control.sock"):
         raise CallError(f"the lab {config.name} runs already; `vswitch lab down {config.name}` ends it")
     folder = lab_directory(config.name)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+    try:
+        make_folder(folder)
+    except OSError as error:
+        raise CallError(f"cannot write to {folder}: {error.strerror}") from error
     with (folder / LOG).open("wb") as out, (folder / LOG).open(errors="replace") as says:
         process = subprocess.Popen(
             [sys.executable, "-m", "vswitch", "lab", "up", str(file.resolve())],

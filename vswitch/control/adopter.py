@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vswitch.control import adoption
 from vswitch.control.api.models import AdoptionModel
+from vswitch.control.config import reading as configuration
 from vswitch.control.pinned import Pinned
 from vswitch.ports import kernel_bridge
 from vswitch.worker import Worker
@@ -41,6 +43,8 @@ class Adopter:
         self._taken: dict[str, _Taken] = {}
         self._coming: dict[str, list[Station]] = {}
         """The ports that are on their way, each with the stations behind it."""
+        self._moving = asyncio.Lock()
+        """One bridge at a time: the next is planned for the switch that the one before made of it."""
         self._moved: list[float] = []
         """When the moving began, and when each port had come."""
         self.when_empty: Callable[[], object] = lambda: None
@@ -48,6 +52,10 @@ class Adopter:
 
     async def adopt(self, bridge: str, namespace: str | None, *, dry_run: bool) -> AdoptionModel:
         """Take a bridge over, or say what that would come to. Raises PortError, AdoptionError or ConflictError."""
+        async with self._moving:
+            return await self._adopt(bridge, namespace, dry_run=dry_run)
+
+    async def _adopt(self, bridge: str, namespace: str | None, *, dry_run: bool) -> AdoptionModel:
         if bridge in self._taken:
             raise adoption.AdoptionError(f"{bridge} is taken over already; `vswitch release {bridge}` gives it back")
         found = await _WORKER.run(partial(kernel_bridge.read, bridge, namespace))
@@ -66,23 +74,33 @@ class Adopter:
         )
 
     async def release(self, bridge: str | None = None) -> list[str]:
-        """Give a bridge back, or all; which. Raises AdoptionError where the one named was not taken over."""
-        if bridge is not None and bridge not in self._taken:
-            raise adoption.AdoptionError(f"{bridge} is not taken over by this switch; there is nothing to give back")
-        released = [bridge] if bridge is not None else list(self._taken)
-        for name in released:
-            taken = self._taken.pop(name)
-            await self._forget(taken)
-            async with self._service.editing() as data:
-                for port in taken.ports[:-1]:
-                    data["ports"].pop(port, None)
-                static = data["fdb"].get("static", [])
-                data["fdb"]["static"] = [entry for entry in static if entry["port"] in data["ports"]]
-            await _WORKER.run(taken.pinned.give_back)
-            await self._give_back(taken.ports[-1], taken.before)
+        """Give a bridge back, or all; which. Raises AdoptionError where the one named was not taken over.
+
+        Raises ConfigError where something needs a port that is to go: the bridge can be given back later.
+        """
+        async with self._moving:
+            if bridge is not None and bridge not in self._taken:
+                raise adoption.AdoptionError(
+                    f"{bridge} is not taken over by this switch; there is nothing to give back"
+                )
+            released = [bridge] if bridge is not None else list(self._taken)
+            for name in released:
+                await self._release(self._taken[name])
+                del self._taken[name]
         if released and not self._taken:
             self.when_empty()
         return released
+
+    async def _release(self, taken: _Taken) -> None:
+        async with self._service.editing() as data:
+            for port in taken.ports[:-1]:
+                data["ports"].pop(port, None)
+            static = data["fdb"].get("static", [])
+            data["fdb"]["static"] = [entry for entry in static if entry["port"] in data["ports"]]
+            configuration.validate(data)
+            await self._forget(taken)
+        await _WORKER.run(taken.pinned.give_back)
+        await self._give_back(taken.ports[-1], taken.before)
 
     async def close(self) -> None:
         """The switch has ended, and its ports are given back: the static entries of bridges too."""

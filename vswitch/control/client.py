@@ -10,7 +10,7 @@ from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
 
-from vswitch.control.place import control_socket, runtime_directory
+from vswitch.control.place import control_socket, is_ours, runtime_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -158,7 +158,8 @@ def running() -> list[Path]:
 
     Each has a lock beside it. Others, such as those for virtual machines, are not to be called: they would answer.
     """
-    sockets = (lock.with_suffix(".sock") for lock in runtime_directory().glob("*.lock"))
+    folder = runtime_directory()
+    sockets = (lock.with_suffix(".sock") for lock in (folder.glob("*.lock") if is_ours(folder) else ()))
     return [path for path in sorted(sockets) if listens(path)]
 
 

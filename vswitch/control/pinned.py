@@ -12,7 +12,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from vswitch.control.place import runtime_directory
+from vswitch.control.place import make_folder, runtime_directory
 from vswitch.ports import kernel_bridge
 from vswitch.ports.base import PortError
 from vswitch.ports.kernel_bridge import Pin
@@ -55,12 +55,17 @@ class Pinned:
 
     def _note(self, path: Path) -> None:
         """Nobody finds the file before it is whole and locked."""
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        make_folder(path.parent)
         draft = path.with_name(f"{path.name}.draft")
         self._lock = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        os.write(self._lock, json.dumps([*self._place, self._pins]).encode())
-        draft.replace(path)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            draft.write_text(json.dumps([*self._place, self._pins]))
+            draft.replace(path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            os.close(self._lock)
+            raise
         self._path = path
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -13,6 +16,26 @@ def runtime_directory() -> Path:
     if base := os.environ.get("XDG_RUNTIME_DIR"):
         return Path(base, "vswitch")
     return Path(f"/tmp/vswitch-{os.getuid()}")  # noqa: S108
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a folder is, at its own place, this user's: in /tmp somebody else may have been first to make it."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder where it is missing. Raises OSError, too where the runtime directory around it is not ours."""
+    runtime = runtime_directory()
+    if path.is_relative_to(runtime):
+        with suppress(FileExistsError):
+            runtime.mkdir(parents=True, mode=0o755)
+        if not is_ours(runtime):
+            raise PermissionError(errno.EPERM, f"{runtime} belongs to another user; set XDG_RUNTIME_DIR")
+    path.mkdir(parents=True, exist_ok=True, mode=0o755)
 
 
 def control_socket(name: str) -> Path:

@@ -24,7 +24,7 @@ from vswitch.control.config import reading as configuration
 from vswitch.control.config.reading import ConfigError
 from vswitch.control.config.schema import PageConfig
 from vswitch.control.pinned import give_back_left
-from vswitch.control.place import runtime_directory
+from vswitch.control.place import make_folder, runtime_directory
 from vswitch.control.server import ControlServer
 from vswitch.control.service import Service
 from vswitch.control.status import ConflictError
@@ -166,7 +166,7 @@ def switch_place(config: SwitchConfig) -> Iterator[Path]:
     path = config.control_path
     made = path.parent == runtime_directory() or not path.parent.exists()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        make_folder(path.parent)
         lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise RunError(f"cannot write to {path.parent}: {error.strerror}; name another `control:` socket") from error

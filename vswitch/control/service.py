@@ -113,14 +113,16 @@ class Service(Status):
 
     async def hand_over(self, name: str, descriptor: int) -> PortRow:
         """Give a port that goes by a descriptor's name that descriptor, in place of the one it had."""
-        async with self._changing:
-            self.bridge(name)
-            named = getattr(self.config.ports[name].options, "fd", None)
-            if not isinstance(named, str):
-                os.close(descriptor)
-                raise ConflictError(f"port {name} takes no descriptor: only a port such as {{fd: {name}}} does")
-            self._host.descriptors.put(named, descriptor)
-            await self.engine.renew(name)
+        with ExitStack() as undo:
+            undo.callback(os.close, descriptor)
+            async with self._changing:
+                self.bridge(name)
+                named = getattr(self.config.ports[name].options, "fd", None)
+                if not isinstance(named, str):
+                    raise ConflictError(f"port {name} takes no descriptor: only a port such as {{fd: {name}}} does")
+                undo.pop_all()
+                self._host.descriptors.put(named, descriptor)
+                await self.engine.renew(name)
         return self.port(name)
 
     async def set_port(self, name: str, changes: dict[str, Any]) -> PortRow:
@@ -212,7 +214,7 @@ class Service(Status):
         port = config.ports[name]
         try:
             await self.engine.attach(BridgePort(name, port.settings()), self._attachment(port))
-        except PortError as error:
+        except (PortError, OSError) as error:  # out of descriptors, say
             raise PortError(f"port {name}: {error}") from error
         self.adopter.arrived(name)
 

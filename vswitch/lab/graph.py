@@ -50,7 +50,10 @@ class _Place(NamedTuple):
 
 @dataclass
 class _Item:
-    """A switch with its guests and those that hang below it; how wide its label is, and how high its guests' are."""
+    """A switch with its guests and those that hang below it; how wide its label is, and how high its guests' are.
+
+    width: of everything that hangs together here.
+    """
 
     name: str
     guests: list[str] = field(default_factory=list)
@@ -58,16 +61,12 @@ class _Item:
     label: int = 0
     column: int = WIDTH
     above: int = 0
+    width: int = 0
 
     @property
     def columns(self) -> int:
         """Guests side by side in the block."""
         return max(1, isqrt(len(self.guests)))
-
-    def width(self) -> int:
-        """Of everything that hangs together here."""
-        block = self.columns * (self.column + GAP) if self.guests else 0
-        return max(max(WIDTH, self.label) + GAP, block + sum(item.width() for item in self.below))
 
 
 def svg(lab: LabConfig) -> str:
@@ -78,7 +77,7 @@ def svg(lab: LabConfig) -> str:
     for root in _forest(lab):
         _measure(root, labels)
         _place(root, left, GAP, places)
-        left += root.width() + GAP
+        left += root.width + GAP
     width = max([left - GAP, *(place.x + WIDTH for place in places.values())], default=0) + GAP
     height = max([place.y + HEIGHT for place in places.values()], default=0) + GAP
     lines = [
@@ -115,21 +114,30 @@ def _where(lab: LabConfig, end: End, lower: End) -> str:
 
 
 def _measure(root: _Item, labels: dict[str, list[str]]) -> None:
-    waiting = [root]
-    while waiting:
-        item = waiting.pop()
+    items = [root]
+    for item in items:  # which grows meanwhile
         said = [line for guest in item.guests for line in labels.get(guest, ())]
         item.label = max(map(len, labels.get(item.name, ())), default=0) * _LETTER
         item.column = max([WIDTH, *(len(line) * _LETTER for line in said)])
         item.above = LINE * max((len(labels.get(guest, ())) for guest in item.guests), default=0)
-        waiting += item.below
+        items += item.below
+    for item in reversed(items):
+        block = item.columns * (item.column + GAP) if item.guests else 0
+        item.width = max(max(WIDTH, item.label) + GAP, block + sum(child.width for child in item.below))
 
 
-def _place(item: _Item, left: int, top: int, places: dict[str, _Place]) -> None:
+def _place(root: _Item, left: int, top: int, places: dict[str, _Place]) -> None:
     """Give everything of an item its upper left corner."""
-    width = item.width()
+    waiting = [(root, left, top)]
+    while waiting:
+        item, left, top = waiting.pop()
+        waiting += reversed(list(_put(item, left, top, places)))
+
+
+def _put(item: _Item, left: int, top: int, places: dict[str, _Place]) -> Iterator[tuple[_Item, int, int]]:
+    """The same of an item and its guests alone; what hangs below it, and where."""
     if item.name:
-        places[item.name] = _Place(left + (width - GAP - WIDTH) // 2, top)
+        places[item.name] = _Place(left + (item.width - GAP - WIDTH) // 2, top)
     below = top + (HEIGHT + LAYER if item.name else 0)
     for number, guest in enumerate(item.guests):
         row, column = divmod(number, item.columns)
@@ -138,8 +146,8 @@ def _place(item: _Item, left: int, top: int, places: dict[str, _Place]) -> None:
         places[guest] = _Place(x + (item.column - WIDTH) // 2, y, x - GAP // 2, item.name)
     left += item.columns * (item.column + GAP) if item.guests else 0
     for child in item.below:
-        _place(child, left, below, places)
-        left += child.width()
+        yield child, left, below
+        left += child.width
 
 
 def _forest(lab: LabConfig) -> list[_Item]:

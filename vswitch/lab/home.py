@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 SHELL: Final = ("/bin/sh", "-c")
 
 _MOST_FAILURES: Final = 10
+_MOST_WORDS: Final = 4096
 
 
 class Home:
@@ -134,9 +135,9 @@ class Home:
             ended.set_result(None)
 
     def _last_words(self) -> str:
-        with suppress(OSError):
-            lines = self._place.log(self.config.name).read_text(errors="replace").strip().splitlines()
-            if lines:
+        with suppress(OSError), self._place.log(self.config.name).open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - _MOST_WORDS))
+            if lines := log.read(_MOST_WORDS).decode(errors="replace").strip().splitlines():
                 return lines[-1][:200]
         return "it said nothing"
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from vswitch.control.place import LAB_LOG, lab_directory
+from vswitch.control.place import LAB_LOG, lab_directory, make_folder
 from vswitch.lab.entering import inhabitants
 from vswitch.ports.host import Host
 
@@ -63,7 +63,7 @@ class Place:
     def take(self) -> bool:
         """Have the folder, cleared of what a run that was killed left; whether there was any. Raises PlaceError."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+            make_folder(self.folder)
             lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise PlaceError(f"cannot write to {self.folder}: {error.strerror}") from error

@@ -59,11 +59,10 @@ class Cable:
         with self._lock:
             if len(self._ends) == 2:
                 raise PortError(f"both ends of the cable {end.options.patch} are taken; name another")
+            mine, its = _pair() if self._ends else (None, None)
             self._ends.append(end)
-            if len(self._ends) == 1:
-                return None
-            mine, its = _pair()
-            self._ends[0].bring(its)
+            if its is not None:
+                self._ends[0].bring(its)
             return mine
 
     def leave(self, end: PatchPort) -> None:
@@ -100,7 +99,7 @@ class PatchPort(Port):
         cable = self.host.share(self._key, Cable)
         try:
             brought = cable.join(self)
-        except PortError:
+        except BaseException:
             self.host.unshare(self._key)
             os.close(self._bell)
             raise

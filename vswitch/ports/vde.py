@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from vswitch.core.port import DEFAULT_MTU
-from vswitch.ports.base import Cable, Capabilities, Options, PortState, qemu_word
+from vswitch.ports.base import Cable, Capabilities, Options, PortError, PortState, qemu_word
 from vswitch.ports.meeting import Meeting
 from vswitch.ports.vdedirectory import Caller, VdeDirectory, address
 from vswitch.ports.wired import WiredPort
@@ -82,12 +82,16 @@ class VdePort(WiredPort):
     def close(self) -> None:
         """Let the client go; the directory goes with the last port."""
         self.lose()
-        if self._directory is not None and self._epoll is not None:
-            self._directory.part(self._number)
-            self._directory = None
-            self.host.unshare(("vde", self.options.vde))
+        if self._directory is None:
+            return
+        self._directory.part(self._number)
+        self._directory = None
+        self.host.unshare(("vde", self.options.vde))
+        if self._epoll is not None:
             self._epoll.close()
-            os.close(self._bell)
+        bell, self._bell = self._bell, -1
+        if bell >= 0:
+            os.close(bell)
 
     def fileno(self) -> int:
         """One descriptor for frames, for the connection's end, and for callers to the directory."""
@@ -155,7 +159,7 @@ class VdePort(WiredPort):
             self._meeting = Meeting(str(own), socket.SOCK_DGRAM)
             self._meeting.socket.connect(caller.path)
             caller.connection.send(address(own))
-        except OSError:
+        except (OSError, PortError):
             self.lose()
             return
         self._wire = DatagramWire(self._meeting.socket)

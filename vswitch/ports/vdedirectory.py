@@ -12,7 +12,7 @@ import socket
 import stat
 import struct
 from collections import OrderedDict
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -74,14 +74,14 @@ class VdeDirectory:
             pass
         except OSError as error:
             raise PortError(f"cannot make the folder {path}: {error.strerror}") from error
-        try:
-            self._control = Meeting(f"{path}/ctl")
-        except PortError:
-            self._leave()
-            raise
         self._silent: OrderedDict[int, socket.socket] = OrderedDict()
         self._ports: dict[int, Callable[[Caller], bool]] = {}
-        self._epoll = select.epoll()
+        with ExitStack() as undo:
+            undo.callback(self._leave)
+            self._epoll = select.epoll()
+            undo.callback(self._epoll.close)
+            self._control = Meeting(f"{path}/ctl")
+            undo.pop_all()
         self._epoll.register(self._control.socket, select.EPOLLIN)
 
     def fileno(self) -> int:

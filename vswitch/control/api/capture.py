@@ -103,8 +103,10 @@ class _Session:
             raise ValueError(f"{MOST_CAPTURES} captures run already; end one of them first")
 
     def _describe(self, port: str) -> str:
-        attachment = self._service.engine.attached[port].port
-        return f"{attachment.kind} {attachment.device or ''}".strip()
+        attached = self._service.engine.attached.get(port)
+        if attached is None:
+            return ""  # what is lost as a port goes may be the first that is seen of it
+        return f"{attached.port.kind} {attached.port.device or ''}".strip()
 
     def _woken(self) -> None:
         """There is something to read: for a ring, from when its trigger fired."""

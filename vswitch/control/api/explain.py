@@ -15,6 +15,7 @@ from vswitch.core.explain import explain
 from vswitch.core.offload import HEADER, PLAIN
 from vswitch.observe.explainer import Explainer
 from vswitch.outlet import RECENT, Decided
+from vswitch.units import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from vswitch.control.service import Service
 
 MEDIA: Final = "application/x-ndjson"
-MOST: Final = 999_999_999
+MOST: Final = 256
+"""Frames of one answer, each with its explanation."""
+
 _LOOK: Final = 0.5
 """Seconds without a frame after which it is looked whether the caller is still there."""
 
@@ -66,7 +69,7 @@ async def _explain(service: Service, request: web.Request) -> ExplanationModel:
 
 async def _recent(service: Service, request: web.Request) -> list[RecentModel]:
     port, drops = _which(service, request)
-    last = number(request.query.get("last", "10"), "how many frames to explain", MOST)
+    last = number(request.query.get("last", "10"), "how many frames to show", MOST)
     return recent(service, last, port=port, drops=drops)
 
 

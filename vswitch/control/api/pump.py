@@ -12,6 +12,7 @@ import select
 import socket
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -67,10 +68,8 @@ class Pump:
 
     def stop(self) -> None:
         """Have `run` end soon, whatever it does: the caller is gone, or has to go."""
-        try:
+        with suppress(OSError):  # it is over, or the caller reset it
             self._connection.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return  # it is over
         self._capture.end()
         self._news.set()
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import os
+import stat
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,7 @@ MOST: Final = 4 << 20
 _SCALE: Final = 8192  # NETEM_DIST_SCALE of Linux include/uapi/linux/pkt_sched.h
 _LIMIT: Final = 32767 / _SCALE
 _ENTRIES: Final = 4096
+_DIGITS: Final = 15  # of a time in a trace
 
 
 def _pareto(share: float) -> float:
@@ -52,7 +54,7 @@ def distribution(name: str) -> Sequence[float] | None:
     words = [word for line in _lines(name) if not line.startswith("#") for word in line.split()]
     try:
         found = tuple(int(word) / _SCALE for word in words)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise ValueError(f"the distribution {name} holds something that is no whole number: {error}") from None
     if not found:
         raise ValueError(f"the distribution {name} is empty")
@@ -63,7 +65,7 @@ def trace(name: str) -> tuple[float, ...]:
     """The times of a Mahimahi trace in seconds. Raises ValueError."""
     times: list[float] = []
     for number, line in enumerate(_lines(name), 1):
-        if not line.isdecimal():
+        if not line.isdecimal() or len(line) > _DIGITS:
             raise ValueError(f"line {number} of the trace {name} is {line[:40]!r}, expected a number of milliseconds")
         if times and int(line) / 1000 < times[-1]:
             raise ValueError(f"line {number} of the trace {name} goes back in time")
@@ -79,7 +81,7 @@ def fates(name: str) -> tuple[Fate, ...]:
     for number, line in enumerate(_lines(name), 1):
         try:
             found.append(fate_of(json.loads(line)))
-        except (ValueError, TypeError, RecursionError):
+        except (ValueError, TypeError, OverflowError, RecursionError):
             raise ValueError(f"line {number} of {name} is no fate that `vswitch impair record` wrote") from None
     if not found:
         raise ValueError(f"there is no fate in {name}")
@@ -87,7 +89,7 @@ def fates(name: str) -> tuple[Fate, ...]:
 
 
 def fate_of(data: Any) -> Fate:
-    """A fate from `[[delay, early, [bit, …]], …]`. Raises ValueError or TypeError."""
+    """A fate from `[[delay, early, [bit, …]], …]`. Raises ValueError, TypeError or OverflowError."""
     copies = [
         Copy(float(delay), bool(early), tuple(int(flip) % (1 << 32) for flip in flips)) for delay, early, flips in data
     ]
@@ -104,7 +106,9 @@ def fate_line(fate: Fate) -> str:
 def _lines(name: str) -> list[str]:
     """The lines of a file, without empty ones. Raises ValueError."""
     try:
-        with Path(name).open("rb") as file:
+        with open(name, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ValueError(f"cannot read {name}: it is no file")
             octets = file.read(MOST + 1)
         text = octets.decode()
     except (OSError, UnicodeDecodeError) as error:

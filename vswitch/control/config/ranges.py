@@ -10,7 +10,7 @@ from vswitch.control.config.yaml import Document, Mistake
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vswitch.control.config.yaml import Path
+    from vswitch.control.config.yaml import Mark, Path
 
 MOST_PORTS: Final = 4096
 """Ports, at most, that the ranges of one configuration make."""
@@ -34,9 +34,10 @@ def spread_section(document: Document, section: str, what: str) -> Document:
         return document
     many: dict[Any, Any] = {}
     marks, mistakes = dict(document.marks), list(document.mistakes)
+    places = by_member(document.marks)
     for name, options in ports.items():
         path: Path = (section, name)
-        inside = {where[2:]: mark for where, mark in document.marks.items() if where[:2] == path}
+        inside = places.get(path, {})
         try:
             members = list(members_of(name, MOST_PORTS - len(many)))
             afford(options, len(members))
@@ -50,6 +51,15 @@ def spread_section(document: Document, section: str, what: str) -> Document:
             many[member] = numbered(options, number) if number else options
             marks |= {(section, member, *where): mark for where, mark in inside.items()}
     return Document({**document.data, section: many}, marks, mistakes)
+
+
+def by_member(marks: dict[Path, Mark]) -> dict[Path, dict[Path, Mark]]:
+    """Where the members of all sections stand, by section and name, and what is in them, by the rest of its path."""
+    found: dict[Path, dict[Path, Mark]] = {}
+    for path, mark in marks.items():
+        if len(path) > 1:
+            found.setdefault(path[:2], {})[path[2:]] = mark
+    return found
 
 
 def afford(options: Any, copies: int) -> None:

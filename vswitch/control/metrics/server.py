@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
+from vswitch.control.listening import speaker
 from vswitch.control.metrics.channel import SNAPSHOT, receive, send
 from vswitch.control.metrics.credentials import CredentialsError, Passwords, server_context
 from vswitch.control.metrics.groups import GROUPS
@@ -24,12 +25,19 @@ from vswitch.worker import Worker
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from aiohttp.web_protocol import RequestHandler
     from prometheus_client import Metric
 
     from vswitch.control.metrics.group import Row
 
 NICE: Final = 5
 """Whoever forwards frames goes first where cores are few (setpriority(2))."""
+
+MOST_CONNECTIONS: Final = 64
+"""At a time. For one more the one goes that has had nothing to say for longest."""
+
+HANDSHAKE: Final = 10.0
+"""Seconds that a caller has for the handshake of TLS."""
 
 PATIENCE: Final = 10.0
 """Seconds until a switch that does not answer is not waited for any longer."""
@@ -60,6 +68,7 @@ class Server:
         self._answers: asyncio.Queue[Any] = asyncio.Queue()
         self._asking = asyncio.Lock()
         self._worker = Worker("vswitch-metrics")
+        self._busy: set[RequestHandler] = set()
         self.over = asyncio.Event()
         """Whether this process is to end."""
 
@@ -69,7 +78,18 @@ class Server:
         app.router.add_get("/metrics", self._metrics)
         return app
 
+    def speaker(self, runner: web.AppRunner) -> asyncio.BaseProtocol:
+        """What speaks with one more caller."""
+        return speaker(runner.server, self._busy, MOST_CONNECTIONS)
+
     async def _metrics(self, request: web.Request) -> web.Response:
+        self._busy.add(request.protocol)
+        try:
+            return await self._answer(request)
+        finally:
+            self._busy.discard(request.protocol)
+
+    async def _answer(self, request: web.Request) -> web.Response:
         if not await self._may(request.headers.get("Authorization", "")):
             raise web.HTTPUnauthorized(headers={"WWW-Authenticate": 'Basic realm="vswitch metrics", charset="UTF-8"'})
         form = wanted(_header(request, "Accept"))
@@ -126,12 +146,16 @@ async def serve() -> None:
     server = Server(settings, reader, writer)
     runner = web.AppRunner(server.application(), access_log=None, handle_signals=False, shutdown_timeout=0.5)
     await runner.setup()
-    await web.SockSite(runner, socket.socket(fileno=settings["socket"]), ssl_context=context).start()
+    listener = await asyncio.get_running_loop().create_server(
+        partial(server.speaker, runner), sock=socket.socket(fileno=settings["socket"]), ssl=context,
+        ssl_handshake_timeout=HANDSHAKE if context else None,
+    )  # fmt: skip
     send(writer, None)
     ends = [asyncio.ensure_future(end) for end in (server.hear(), server.over.wait())]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     for end in ends:
         end.cancel()
+    listener.close()
     await runner.cleanup()
 
 

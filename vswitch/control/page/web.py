@@ -14,7 +14,7 @@ from aiohttp import hdrs, web
 from vswitch.control.api import table as api
 from vswitch.control.api.openapi import document
 from vswitch.control.api.table import MAX_BODY, ROUTES, refusals, refuse
-from vswitch.control.listening import server_socket
+from vswitch.control.listening import server_socket, speaker
 from vswitch.control.page.access import HEADERS, Access, RefusedError
 from vswitch.control.page.assets import INDEX, Assets
 from vswitch.control.page.live import Live
@@ -92,16 +92,7 @@ class Page:
 
     def _protocol(self) -> asyncio.BaseProtocol:
         """What speaks with one more caller."""
-        server = self._runner.server
-        assert server is not None  # noqa: S101
-        here = [each for each in server.connections if each.transport is not None]
-        if len(here) >= MOST_CONNECTIONS:
-            idle = next((each for each in here if each not in self._busy), None)
-            if idle is None:
-                return _Full()
-            idle.force_close()
-        protocol: asyncio.BaseProtocol = server()
-        return protocol
+        return speaker(self._runner.server, self._busy, MOST_CONNECTIONS)
 
     def _application(self) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY, middlewares=[self._guard, refusals])
@@ -161,13 +152,6 @@ class Page:
         if not request.headers.getall(hdrs.ORIGIN, []):
             raise RefusedError(403, "the page alone may open this: its browser says an Origin")
         return await self._live.serve(request, trusted=self._access.admit(request, open_to_all=True))
-
-
-class _Full(asyncio.Protocol):
-    """Everybody who is here is busy."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
 
 
 async def _dress(_: web.Request, response: web.StreamResponse) -> None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from ipaddress import ip_address, ip_network
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model, model_validator
 
 from vswitch.control.config.schema import BridgeOptions, TopLevel, schemas
 from vswitch.units import (
@@ -118,6 +118,13 @@ class MachineOptions(_Model):
     card: str = Field("", pattern=r"^[A-Za-z0-9_.,=-]{0,200}$", description="more properties of the card")
     program: str = Field("qemu-system-x86_64", min_length=1, description="which QEMU")
     arguments: tuple[str, ...] = Field((), description="whatever else it is to be given")
+
+    @model_validator(mode="after")
+    def _can_be_called(self) -> MachineOptions:
+        words = (self.kernel, self.initrd, self.append, self.image, self.program, *self.arguments)
+        if any(word and "\0" in word for word in words):
+            raise ValueError("a character 0 is in one of its words, which no program can be given")
+        return self
 
 
 class GuestOptions(_Model):

@@ -7,19 +7,20 @@ came from.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 from vswitch.control.config import reading as config
 from vswitch.control.config import yaml
 from vswitch.control.config.impairpaths import anchor
-from vswitch.control.config.ranges import MOST_PORTS, afford, members_of, numbered, spread_section
+from vswitch.control.config.ranges import MOST_PORTS, afford, by_member, members_of, numbered, spread_section
 from vswitch.control.config.yaml import Document, Mistake
 from vswitch.control.topology.models import WireOptions
 from vswitch.units import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from vswitch.control.config.yaml import Mark
@@ -66,7 +67,7 @@ class _Files:
         for index, name in enumerate(several):
             where: yaml.Path = ("include", index) if isinstance(names, list) else ("include",)
             mark = document.mark(where)
-            path = folder / name if isinstance(name, str) and name and "\0" not in name else None
+            path = _found(folder, name)
             if path is None:
                 document.mistakes.append(Mistake(mark, where, f"{shown(name)} is no file name"))
             elif path.resolve() in self._seen or len(self._seen) >= MOST_FILES:
@@ -88,8 +89,17 @@ def _anchor_paths(data: dict[str, Any], folder: Path) -> None:
         machine = guest.get("qemu") if isinstance(guest, dict) else None
         if isinstance(machine, dict):
             for key in _PATHS:
-                if isinstance(machine.get(key), str) and machine[key]:
-                    machine[key] = str((folder / machine[key]).resolve())
+                if (path := _found(folder, machine.get(key))) is not None:
+                    machine[key] = str(path.resolve())
+
+
+def _found(folder: Path, name: object) -> Path | None:
+    """Where a file is that goes by this name; None where no file can."""
+    with suppress(ValueError, RuntimeError):  # what no path can have, and links that lead round in a circle
+        if isinstance(name, str) and name:
+            (folder / name).resolve()
+            return folder / name
+    return None
 
 
 def _join(whole: Document, part: Document) -> Document:
@@ -97,6 +107,7 @@ def _join(whole: Document, part: Document) -> Document:
     data, marks, mistakes = dict(whole.data), dict(whole.marks), [*whole.mistakes, *part.mistakes]
     if not isinstance(part.data, dict):
         return Document(data, marks, mistakes)
+    places = by_member(part.marks)
     for key, value in part.data.items():
         if key in SECTIONS and isinstance(value, dict) and isinstance(data.get(key) or {}, dict):
             there = data[key] = dict(data.get(key) or {})
@@ -107,20 +118,20 @@ def _join(whole: Document, part: Document) -> Document:
                     mistakes.append(Mistake(part.mark((key, name)), (key, name), f"it stands in {first} already"))
                     continue
                 there[name] = options
-                marks |= _of(part.marks, (key, name), (key, name))
+                marks |= _at((key, name), places.get((key, name), {}))
         elif key == "links" and isinstance(value, list) and isinstance(data.get(key) or [], list):
             links = data[key] = list(data.get(key) or [])
             for index, link in enumerate(value):
-                marks |= _of(part.marks, (key, index), (key, len(links)))
+                marks |= _at((key, len(links)), places.get((key, index), {}))
                 links.append(link)
         elif not str(key).startswith("x-"):
             mistakes.append(Mistake(part.mark((key,)), (key,), "an included file has switches, guests and links alone"))
     return Document(data, marks, mistakes)
 
 
-def _of(marks: dict[yaml.Path, Mark], old: yaml.Path, new: yaml.Path) -> dict[yaml.Path, Mark]:
-    """The marks of what stands at `old`, for where it stands from now on."""
-    return {(*new, *path[len(old) :]): mark for path, mark in marks.items() if path[: len(old)] == old}
+def _at(new: yaml.Path, inside: Mapping[yaml.Path, Mark]) -> dict[yaml.Path, Mark]:
+    """The marks of what is inside of something, for where it stands from now on."""
+    return {(*new, *path): mark for path, mark in inside.items()}
 
 
 def expand(document: Document) -> Document:
@@ -140,7 +151,7 @@ def _count(document: Document, section: str) -> Document:
     if not isinstance(members, dict):
         return document
     renamed: dict[Any, Any] = {}
-    marks = dict(document.marks)
+    marks, places = dict(document.marks), by_member(document.marks)
     for name, options in members.items():
         if not isinstance(options, dict) or "count" not in options:
             renamed[name] = options
@@ -154,7 +165,7 @@ def _count(document: Document, section: str) -> Document:
         place = f"[1-{count}]"
         new = str(name).replace("{n}", place, 1) if "{n}" in str(name) else f"{name}{place}"
         renamed[new] = {key: value for key, value in options.items() if key != "count"}
-        marks |= _of(document.marks, (section, name), (section, new))
+        marks |= _at((section, new), places.get((section, name), {}))
     return document._replace(data={**document.data, section: renamed}, marks=marks)
 
 
@@ -164,7 +175,7 @@ def _deal(document: Document) -> Document:
     if not isinstance(guests, dict):
         return document
     dealt: dict[Any, Any] = {}
-    marks = dict(document.marks)
+    marks, places = dict(document.marks), by_member(document.marks)
     for name, options in guests.items():
         switch = options.get("switch") if isinstance(options, dict) else None
         if not isinstance(switch, str) or not _RANGE.search(switch):
@@ -184,7 +195,7 @@ def _deal(document: Document) -> Document:
                 continue
             own = numbered(options, number) if number else options
             dealt[member] = {**own, "switch": switches[turn % len(switches)][0]}
-            marks |= _of(document.marks, ("guests", name), ("guests", member))
+            marks |= _at(("guests", member), places.get(("guests", name), {}))
     return document._replace(data={**document.data, "guests": dealt}, marks=marks)
 
 
@@ -195,6 +206,7 @@ def _links(document: Document) -> Document:
         return document
     spread: list[Any] = []
     marks = {path: mark for path, mark in document.marks.items() if path[:1] != ("links",)}
+    places = by_member(document.marks)
     for index, link in enumerate(links):
         path: yaml.Path = ("links", index)
         try:
@@ -202,16 +214,17 @@ def _links(document: Document) -> Document:
         except ValueError as error:
             document.mistakes.append(Mistake(document.mark(path), path, str(error)))
             continue
-        inside = _of(document.marks, path, ())
-        for ends in copies[: MOST_LINKS - len(spread)]:
+        if len(spread) + len(copies) > MOST_LINKS:
+            document.mistakes.append(Mistake(document.mark(path), path, f"a lab has {MOST_LINKS} links at most"))
+            break
+        inside = places.get(path, {})
+        for ends in copies:
             new: yaml.Path = ("links", len(spread))
             if isinstance(link, dict):
-                marks |= {(*new, *where): mark for where, mark in inside.items()}
+                marks |= _at(new, inside)
             else:
-                marks |= {(*new, "ends", *where): mark for where, mark in inside.items()} | {new: document.mark(path)}
+                marks |= _at((*new, "ends"), inside) | {new: document.mark(path)}
             spread.append({"ends": ends})
-        if len(copies) > 1 and len(spread) >= MOST_LINKS:
-            document.mistakes.append(Mistake(document.mark(path), path, f"a lab has {MOST_LINKS} links at most"))
     return document._replace(data={**document.data, "links": spread}, marks=marks)
 
 

@@ -35,7 +35,8 @@ class Draft:
         self.name = identifier(self.name) or "lab"
 
     def remark(self, sentence: str) -> None:
-        """Say once what is missing."""
+        """Say once what is missing: on one line, whatever the words are that it quotes."""
+        sentence = "".join(char if char.isprintable() else repr(char)[1:-1] for char in sentence)
         if sentence not in self.remarks:
             self.remarks.append(sentence)
 

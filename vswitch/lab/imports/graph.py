@@ -29,6 +29,9 @@ _QUIET: Final = frozenset(
 _FRAME: Final = 1514
 """Octets of the packets that Mininet counts queues in, at most."""
 
+UNFIT: Final = (ValueError, TypeError, AttributeError, IndexError, OverflowError)
+"""What `draw` raises for parameters of other kinds than Mininet's are."""
+
 
 def draw(
     name: str,
@@ -37,7 +40,10 @@ def draw(
     links: Iterable[tuple[str, str, Mapping[str, Any]]],
     base: str = BASE,
 ) -> Draft:
-    """A topology of these; parameters are those of Mininet's addHost, addSwitch and addLink."""
+    """A topology of these; parameters are those of Mininet's addHost, addSwitch and addLink.
+
+    Raises what is in UNFIT.
+    """
     draft = Draft(name)
     names: dict[str, str] = {}
     for switch, options in switches:

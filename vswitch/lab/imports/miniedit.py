@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from vswitch.lab.imports.draft import Draft, ForeignError
-from vswitch.lab.imports.graph import BASE, draw
+from vswitch.lab.imports.graph import BASE, UNFIT, draw
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ def read(path: Path, _which: str | None = None) -> Draft:
         )  # fmt: skip
     except OSError as error:
         raise ForeignError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+    except (*UNFIT, KeyError, RecursionError) as error:
         raise ForeignError(f"{path} is no topology of MiniEdit: {type(error).__name__}: {error}") from error
     for name in routers:
         draft.guests[name]["sysctls"] = {"net.ipv4.ip_forward": 1}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from vswitch.lab.imports.draft import ForeignError
-from vswitch.lab.imports.graph import BASE, draw
+from vswitch.lab.imports.graph import BASE, UNFIT, draw
 
 if TYPE_CHECKING:
     from vswitch.lab.imports.draft import Draft
@@ -41,7 +41,10 @@ def read(path: Path, which: str | None = None) -> Draft:
         if done.returncode or not found.exists() or found.stat().st_size > _MOST:
             raise ForeignError(f"{path}: {_last_line(done.stderr) or 'it makes no network'}")
         data: dict[str, Any] = json.loads(found.read_bytes())
-    draft = draw(data["name"] or path.stem, data["hosts"], data["switches"], data["links"], data["base"] or BASE)
+    try:
+        draft = draw(data["name"] or path.stem, data["hosts"], data["switches"], data["links"], data["base"] or BASE)
+    except UNFIT as error:
+        raise ForeignError(f"{path} makes no network that is understood: {error}") from error
     if data["controllers"]:
         draft.remark("no controllers: every switch learns by itself, as Mininet's with its default controller")
     if data["nats"]:

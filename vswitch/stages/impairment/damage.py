@@ -63,10 +63,10 @@ def _mended(octets: bytearray) -> bytes:
         return PLAIN + bytes(octets)  # it has none
     pseudo = bytes(addresses) + protocol.to_bytes(4) + (end - transport).to_bytes(4)
     octets[transport + where : transport + where + 2] = (~_complement(pseudo) & 0xFFFF).to_bytes(2)
-    asks = struct.pack("=BBHHHH", NEEDS_CSUM, 0, 0, 0, transport, where)
     try:
+        asks = struct.pack("=BBHHHH", NEEDS_CSUM, 0, 0, 0, transport, where)
         (whole,) = offload.lower(asks + bytes(octets[:end]), Capability.NONE)
-    except offload.OffloadError:
+    except (struct.error, offload.OffloadError):  # it is behind more tags than a header can say
         return plain
     return bytes(whole) + bytes(octets[end:])
 

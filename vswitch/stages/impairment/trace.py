@@ -52,12 +52,10 @@ class Opportunities:
 
     def _first(self, trace: Sequence[float], time: float) -> int:
         """The number of the first unused opportunity at this time or later."""
-        period = trace[-1]
-        rounds = max(0, floor((time - self._begin) / period) - 1)
-        number = rounds * len(trace) + bisect_left(trace, time - self._begin - rounds * period)
-        while self._time(trace, number) < time:
-            number += 1
-        return max(self._used, number)
+        rounds = max(0, floor((time - self._begin) / trace[-1]) - 1)
+        first = rounds * len(trace)  # of the round before, since a quotient may be a little too great
+        numbers = range(first, first + 3 * len(trace))
+        return max(self._used, first + bisect_left(numbers, time, key=lambda number: self._time(trace, number)))
 
     def _time(self, trace: Sequence[float], number: int) -> float:
         rounds, index = divmod(number, len(trace))
