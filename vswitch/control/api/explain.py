@@ -15,7 +15,6 @@ from vswitch.core.explain import explain
 from vswitch.core.offload import HEADER, PLAIN
 from vswitch.observe.explainer import Explainer
 from vswitch.outlet import RECENT, Decided
-from vswitch.units import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
