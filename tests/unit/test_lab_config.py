@@ -10,7 +10,7 @@ import pytest
 from vswitch.control.config import reading as config
 from vswitch.control.config import yaml
 from vswitch.control.config.reading import ConfigError
-from vswitch.control.topology import parts
+from vswitch.control.topology import builder, parts
 from vswitch.control.topology import reading as lab
 from vswitch.control.topology.difference import compare_labs, without
 from vswitch.control.topology.models import lab_schema
@@ -106,6 +106,12 @@ def test_two_guests_are_joined_by_a_switch_that_passes_everything() -> None:
     wire = config.switches["a--b"].dump()["ports"]
     assert {port["reserved"] for port in wire.values()} == {"wire"}
     assert [plug.interface for plug in config.guests["a"].plugs] == ["eth0", "eth1"]
+
+
+def test_two_interfaces_whose_own_addresses_come_out_alike_have_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builder, "guest_mac", lambda _, place: f"52:54:00:00:00:{len(place):02x}")
+    config = lab.load("name: t\nswitches: {s: }\nguests: {a: {switch: s}, b: {switch: s}, c: {switch: s}}\n")
+    assert len({plug.mac for guest in config.guests.values() for plug in guest.plugs}) == 3
 
 
 def test_a_machine_meets_its_switch_at_a_socket() -> None:

@@ -77,11 +77,12 @@ class Service(Status):
             raise
 
     async def stop(self) -> None:
-        """Give everything back."""
-        self.sflow.close()
-        await self.serving.close()
-        await self.engine.close()
-        await self.adopter.close()
+        """Give everything back; what fails keeps the rest from nothing."""
+        async with AsyncExitStack() as last_first:
+            last_first.push_async_callback(self.adopter.close)
+            last_first.push_async_callback(self.engine.close)
+            last_first.push_async_callback(self.serving.close)
+            last_first.callback(self.sflow.close)
 
     # Changes
 

@@ -77,6 +77,7 @@ class Builder:
         self._wires: dict[str, _Node] = {}
         self._shown: list[tuple[End, End]] = []
         self._name = ""
+        self._macs: set[str] = set()
 
     def build(self) -> LabConfig | None:
         """The lab; None, or one that lacks something, where anything was wrong."""
@@ -293,10 +294,17 @@ class Builder:
         self._shown.append((self._show(one, str(one.interface), one.options),
                             self._show(other, str(other.interface), other.options)))  # fmt: skip
 
+    def _free_mac(self, place: str) -> str:
+        """The interface's own; of two that come out alike, which happens among a thousand, the later has another."""
+        names = (place, *(f"{place}/{number}" for number in range(1, 100)))
+        mac = next(mac for name in names if (mac := guest_mac(self._name, name)) not in self._macs)
+        self._macs.add(mac)
+        return mac
+
     def _attachment(self, guest: _End, options: dict[str, Any], switch: str, port: str) -> dict[str, Any]:
         """The port of a guest's interface, as a switch's file would say it; the interface is noted."""
         interface = str(guest.interface)
-        mac = options.get("mac") or guest_mac(self._name, f"{guest.name}/{interface}")
+        mac = options.get("mac") or self._free_mac(f"{guest.name}/{interface}")
         address = options.get("address", ())
         addresses = tuple(map(str, address)) if isinstance(address, (list, tuple)) else (str(address),)
         guest.node.plugs[interface] = Plug(interface, switch, port, addresses, str(mac))
