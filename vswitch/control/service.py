@@ -77,7 +77,7 @@ class Service(Status):
             raise
 
     async def stop(self) -> None:
-        """Give everything back; what fails keeps the rest from nothing."""
+        """Give everything back; where one thing fails, the others still go."""
         async with AsyncExitStack() as last_first:
             last_first.push_async_callback(self.adopter.close)
             last_first.push_async_callback(self.engine.close)
