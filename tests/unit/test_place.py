@@ -72,6 +72,23 @@ def test_nor_in_one_that_a_link_leads_to(tmp_path: Path, of_another: Path) -> No
         of_another.mkdir()
 
 
+def test_where_not_everybody_may_make_one_its_owner_may_be_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`/run/vswitch` of a service that has a user of its own, or of an image."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: 1_000_000)
+    folder = runtime_directory()
+    assert folder.parent == tmp_path
+    folder.mkdir()
+    name = unique("p")
+    with switch_place(config.validate({"name": name, "ports": {}})):
+        (folder / f"{name}.sock").touch()
+        monkeypatch.setattr("vswitch.control.client.listens", lambda _: True)
+        assert running() == [folder / f"{name}.sock"]
+        (folder / f"{name}.sock").unlink()
+
+
 def test_of_a_long_log_the_end_is_read() -> None:
     """What a guest's commands say is theirs to say, and may be more than fits the memory."""
     place = Place(unique("p"))

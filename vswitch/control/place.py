@@ -19,11 +19,16 @@ def runtime_directory() -> Path:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a folder is, at its own place, this user's: in /tmp somebody else may have been first to make it."""
+    """Whether a folder is there by the will of this user or the administrator: in /tmp anybody may have been first.
+
+    `/run/vswitch` may well belong to a service's user, or to root where the switch is none.
+    """
     try:
-        found = path.lstat()
+        found, around = path.lstat(), path.parent.stat()
     except OSError:
         return False
+    if not around.st_mode & stat.S_IWOTH:
+        return path.is_dir()
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
 
 
