@@ -381,6 +381,7 @@ def test_a_source_that_found_no_room_is_learned_by_the_first_frame_that_finds_so
         relay.burst("a", [raw(B, A)] * 2 + [raw(A, B)] * 2, 0.0)
         relay.switch.fdb.resize(3)
         relay.burst("a", [raw(B, A), raw(A, B)], 0.0)
+        assert {row.mac for row in relay.switch.fdb.rows(0.0)} == {parse_mac(A), parse_mac(B), parse_mac(C)}
     alike(bare, cached, 0.0)
     cached.close()
 

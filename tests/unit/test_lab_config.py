@@ -232,10 +232,11 @@ def test_a_topology_given_to_a_switch_is_one_sentence() -> None:
 
 
 def test_the_same_address_in_two_networks_is_no_mistake() -> None:
-    lab.load(
+    config = lab.load(
         "name: t\nswitches: {s: , o: }\nguests:\n  a: {switch: s, address: 10.0.0.1/24}\n"
         "  b: {switch: o, address: 10.0.0.1/24}\n  c: {switch: s, address: 10.0.0.1/24, access: 10}\n"
     )
+    assert [config.guests[name].plugs[0].addresses for name in "abc"] == [("10.0.0.1/24",)] * 3
 
 
 def test_parts_of_several_files_know_where_they_stand(tmp_path: Path) -> None:
